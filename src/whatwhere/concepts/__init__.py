@@ -1,0 +1,1 @@
+"""Concepts: names, prompts, noun phrases, and the bank of names that captions mention."""

@@ -1,0 +1,1 @@
+"""Heads: from an image encoder's width to the joint space."""

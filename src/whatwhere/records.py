@@ -1,0 +1,211 @@
+"""The records that flow from file to loss to label map.
+
+Axis names are the same in the whole package:
+batch, words (caption tokens), rows, cols, patches (= rows * cols), regions, phrases, covered,
+dim (the joint space), width (inside an encoder), height and width of pictures in pixels, names,
+images and texts (the two sides of a comparison), vectors (names with all their synonyms).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+Record = TypeVar("Record")
+
+
+class Span(NamedTuple):
+    """A noun phrase in a cleaned caption: its characters [start, end) and its concept's row."""
+
+    start: int
+    end: int
+    concept: int
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Tokenised captions."""
+
+    ids: Int[Tensor, "batch words"]
+    mask: Bool[Tensor, "batch words"]  # real tokens: start and end included, padding not
+    offsets: Int[Tensor, "batch words 2"]  # characters [start, end) of the cleaned text; 0,0 = none
+
+
+@dataclass(frozen=True)
+class Phrases:
+    """Noun phrases found in the captions of one batch, flattened over the batch and ragged."""
+
+    caption: Int[Tensor, " phrases"]  # row of the caption that the phrase is in, ascending
+    concept: Int[Tensor, " phrases"]  # row of the concept bank
+    covered_phrase: Int[Tensor, " covered"]  # the phrase that owns each covered token, ascending
+    covered_word: Int[Tensor, " covered"]  # that token's place in its caption
+
+
+@dataclass(frozen=True)
+class ImageFeatures:
+    """What an image encoder makes of pictures, not normalised."""
+
+    patches: Float[Tensor, "batch rows cols width"]
+    cls: Float[Tensor, "batch width"] | None = None  # None: the encoder has no such token
+
+
+@dataclass(frozen=True)
+class TextFeatures:
+    """What a text encoder makes of captions, in the joint space, not normalised."""
+
+    words: Float[Tensor, "batch words dim"]
+    caption: Float[Tensor, "batch dim"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What the captions give, row by row. Either pictures or the cached features of pictures."""
+
+    tokens: Tokens
+    images: Float[Tensor, "batch 3 height width"] | None = None  # in [0, 1]
+    features: ImageFeatures | None = None
+    phrases: Phrases | None = None
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """What a pooling makes of the features of a picture, not normalised."""
+
+    image: Float[Tensor, "batch dim"]
+    regions: Float[Tensor, "batch regions dim"]
+    where: Float[Tensor, "batch regions patches"] | None = None  # None: region i is patch i
+
+
+@dataclass(frozen=True)
+class EncodedImages:
+    """Pictures in the joint space. All vectors have unit length."""
+
+    image: Float[Tensor, "batch dim"]
+    regions: Float[Tensor, "batch regions dim"]
+    where: Float[Tensor, "batch regions patches"] | None  # share of each patch; None: the identity
+    grid: tuple[int, int]  # rows, cols; patches = rows * cols
+
+
+@dataclass(frozen=True)
+class EncodedTexts:
+    """Captions in the joint space. All vectors have unit length."""
+
+    words: Float[Tensor, "batch words dim"]
+    caption: Float[Tensor, "batch dim"]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Scores of this process's rows against the rows of every process; row i's own is first + i.
+
+    The two matrices need not be transposes of each other.
+    """
+
+    image_to_text: Float[Tensor, "images texts"]
+    text_to_image: Float[Tensor, "texts_here images_everywhere"]
+    first: int = 0
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What the model makes of a batch."""
+
+    images: EncodedImages
+    texts: EncodedTexts
+    pairs: Pairs
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What an objective returns: `terms` are summed and differentiated, `report` is only logged."""
+
+    terms: dict[str, Float[Tensor, ""]]
+    report: dict[str, Float[Tensor, ""]] = field(default_factory=dict)
+
+    @property
+    def total(self) -> Float[Tensor, ""]:
+        return torch.stack(list(self.terms.values())).sum()
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What parts with weights need to know when they are built."""
+
+    dim: int = 0  # of the joint space
+    width: int = 0  # of the image encoder
+    concepts: int = 0  # names in the bank
+    pretrained: bool = True  # False: a checkpoint will bring the weights, read no other file
+
+
+@runtime_checkable
+class ImageEncoder(Protocol):
+    """Pixels to patch vectors."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    patch: int  # pixels between neighbouring patches
+    size: int  # pixels a side it was made for
+    width: int
+    frozen: bool
+
+    def grid(self, height: int, width: int) -> tuple[int, int]:
+        """Rows and columns for a picture; ValueError names a size that works."""
+        ...
+
+    def __call__(
+        self,
+        images: Float[Tensor, "batch 3 height width"],
+        inject: dict[int, Float[Tensor, "batch extra dim"]] | None = None,
+    ) -> ImageFeatures: ...
+
+
+@runtime_checkable
+class Tokenizer(Protocol):
+    """Text to token ids, with the characters that each token came from."""
+
+    context: int  # the most tokens a caption may have; longer ones are cut
+
+    def clean(self, text: str) -> str:
+        """The text that offsets refer to. Cleaning twice changes nothing."""
+        ...
+
+    def __call__(self, texts: list[str]) -> Tokens:
+        """Tokens of texts that are already clean."""
+        ...
+
+
+@runtime_checkable
+class TextEncoder(Protocol):
+    """Token ids to word vectors and a caption vector, both in the joint space."""
+
+    tokenizer: Tokenizer
+    frozen: bool
+
+    def embed(self, ids: Int[Tensor, "batch words"]) -> Float[Tensor, "batch words width"]:
+        """Token vectors before any mixing; learned prompts are put in here."""
+        ...
+
+    def encode(
+        self,
+        embeddings: Float[Tensor, "batch words width"],
+        mask: Bool[Tensor, "batch words"],
+        inject: dict[int, Float[Tensor, "batch extra width"]] | None = None,
+    ) -> TextFeatures: ...
+
+
+def to(record: Record, device: torch.device | str) -> Record:
+    """The same record with every tensor in it, however deep, on `device`."""
+    return _map(record, lambda tensor: tensor.to(device, non_blocking=True))
+
+
+def _map(value: Any, change: Any) -> Any:
+    if isinstance(value, Tensor):
+        return change(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{f.name: _map(getattr(value, f.name), change) for f in fields(value)})
+    return value

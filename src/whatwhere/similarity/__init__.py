@@ -1,0 +1,1 @@
+"""Similarities: how pictures and texts are compared, in training and per pixel."""

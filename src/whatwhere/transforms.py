@@ -1,0 +1,103 @@
+"""Geometric picture transforms that move masks and boxes with the picture.
+
+A transform is a value: which box of the source becomes the whole output, of which size, mirrored
+or not. What it does to a picture, a mask or a box follows from that value alone.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class View:
+    """The box (top, left, height, width) of a picture, in its pixels, shown at (height, width)."""
+
+    box: tuple[float, float, float, float]
+    size: tuple[int, int]
+    mirrored: bool = False
+
+    def picture(self, picture: Image.Image) -> Image.Image:
+        return self._resized(picture, Image.Resampling.BICUBIC)
+
+    def mask(self, mask: Image.Image) -> Image.Image:
+        """Labels keep their values: the nearest pixel is taken, never a mixture."""
+        return self._resized(mask, Image.Resampling.NEAREST)
+
+    def boxes(self, boxes: Float[np.ndarray, "boxes 4"]) -> Float[np.ndarray, "boxes 4"]:
+        """Boxes (top, left, bottom, right), clipped to the view."""
+        top, left, height, width = self.box
+        rows, cols = self.size
+        scale = np.array([rows / height, cols / width, rows / height, cols / width])
+        moved = (boxes - np.array([top, left, top, left])) * scale
+        if self.mirrored:
+            moved[:, [1, 3]] = cols - moved[:, [3, 1]]
+        return moved.clip(0, np.array([rows, cols, rows, cols]))
+
+    def _resized(self, picture: Image.Image, how: Image.Resampling) -> Image.Image:
+        top, left, height, width = self.box
+        rows, cols = self.size
+        out = picture.resize((cols, rows), how, box=(left, top, left + width, top + height))
+        return out.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if self.mirrored else out
+
+
+def whole(height: int, width: int, size: tuple[int, int]) -> View:
+    """All of the picture, squashed to `size`."""
+    return View((0, 0, height, width), size)
+
+
+def centre_crop(height: int, width: int, *, side: int) -> View:
+    """The largest centred square, shown at side x side."""
+    short = min(height, width)
+    return View(((height - short) / 2, (width - short) / 2, short, short), (side, side))
+
+
+def random_crop(
+    height: int,
+    width: int,
+    *,
+    side: int,
+    scale: tuple[float, float],
+    ratio: tuple[float, float] = (3 / 4, 4 / 3),
+    mirror: bool = False,
+    draw: np.random.Generator,
+) -> View:
+    """A random part of the picture (share of its area in `scale`), shown at side x side.
+
+    The usual random resized crop: ten tries, then the largest centred box of an allowed ratio.
+    """
+    area = height * width
+    for _ in range(10):
+        share = draw.uniform(*scale) * area
+        aspect = math.exp(draw.uniform(math.log(ratio[0]), math.log(ratio[1])))
+        cols, rows = round(math.sqrt(share * aspect)), round(math.sqrt(share / aspect))
+        if 0 < cols <= width and 0 < rows <= height:
+            top, left = draw.integers(height - rows + 1), draw.integers(width - cols + 1)
+            break
+    else:
+        cols = round(min(width, height * ratio[1]))
+        rows = round(min(height, width / ratio[0]))
+        top, left = (height - rows) // 2, (width - cols) // 2
+    mirrored = mirror and draw.random() < 0.5
+    return View((float(top), float(left), float(rows), float(cols)), (side, side), mirrored)
+
+
+def short_side(height: int, width: int, *, side: int, long: int | None = None) -> tuple[int, int]:
+    """The size at which the short side is `side`, unless the long one would exceed `long`."""
+    factor = side / min(height, width)
+    if long is not None:
+        factor = min(factor, long / max(height, width))
+    return int(height * factor + 0.5), int(width * factor + 0.5)
+
+
+def to_tensor(picture: Image.Image) -> Float[Tensor, "3 height width"]:
+    """Pixels in [0, 1]."""
+    pixels: UInt8[np.ndarray, "height width 3"] = np.asarray(picture.convert("RGB"))
+    return torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 255
