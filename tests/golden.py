@@ -21,9 +21,9 @@ SET = os.environ.get("WHATWHERE_GOLDEN_SET", "dev")
 class Golden:
     """One golden file as a mapping that remembers which tensors were looked at.
 
-    >>> golden = Golden("simzss_global", excused={"logits_per_text": "the transpose"})
-    >>> golden["image_raw"], golden.config
-    >>> golden.all_compared()       # at the end: fails for a tensor neither read nor excused
+    golden = Golden("simzss_global", excused={"logits_per_text": "the transpose"})
+    golden["image_raw"], golden.config
+    golden.all_compared()       # at the end: fails for a tensor neither read nor excused
 
     A missing tensor fails the test; a missing folder skips it.
     """

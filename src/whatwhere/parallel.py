@@ -22,13 +22,13 @@ class _Gather(torch.autograd.Function):
         return torch.cat(everyone)
 
     @staticmethod
-    def backward(ctx, gradient):
-        gradient = gradient.contiguous()
+    def backward(ctx, *gradients):
+        gradient = gradients[0].contiguous()
         dist.all_reduce(gradient)
         return gradient.chunk(world())[rank()]
 
 
-def everyone(mine: Float[Tensor, "here *rest"]) -> Float[Tensor, "everywhere *rest"]:
+def everyone(mine: Float[Tensor, " here *rest"]) -> Float[Tensor, " everywhere *rest"]:
     """Rows of all processes, in order of rank; every process must bring equally many.
 
     The backward pass sums what all processes ask of a row, so that averaging parameter gradients
@@ -45,8 +45,8 @@ class _Sum(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx, gradient):
-        gradient = gradient.clone()
+    def backward(ctx, *gradients):
+        gradient = gradients[0].clone()
         dist.all_reduce(gradient)
         return gradient
 

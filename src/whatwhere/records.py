@@ -15,7 +15,6 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-
 Record = TypeVar("Record")
 
 
@@ -207,5 +206,7 @@ def _map(value: Any, change: Any) -> Any:
     if isinstance(value, Tensor):
         return change(value)
     if is_dataclass(value) and not isinstance(value, type):
-        return replace(value, **{f.name: _map(getattr(value, f.name), change) for f in fields(value)})
+        return replace(
+            value, **{f.name: _map(getattr(value, f.name), change) for f in fields(value)}
+        )
     return value

@@ -1,0 +1,59 @@
+"""The model: two encoders that meet in one space, by a head, a pooling and a similarity."""
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from whatwhere.records import (
+    Batch,
+    Encoded,
+    EncodedImages,
+    EncodedTexts,
+    ImageFeatures,
+    Tokens,
+)
+
+
+class Model(nn.Module):
+    def __init__(self, image_encoder, head, pool, text_encoder, similarity):
+        super().__init__()
+        self.image_encoder = image_encoder
+        self.head = head
+        self.pool = pool
+        self.text_encoder = text_encoder
+        self.similarity = similarity
+
+    def forward(self, batch: Batch) -> Encoded:
+        features = batch.features
+        if features is None:
+            assert batch.images is not None
+            features = self.features(batch.images)
+        images = self.encode_features(features)
+        texts = self.encode_texts(batch.tokens)
+        if self.training:
+            self.similarity.readout.watch(images, texts)
+        return Encoded(images, texts, self.similarity.pairs(images, texts))
+
+    def features(self, images: Float[Tensor, "batch 3 height width"]) -> ImageFeatures:
+        """What the image encoder alone makes of pictures in [0, 1]; this is what a cache holds."""
+        return self.image_encoder(images)
+
+    def encode_features(self, features: ImageFeatures) -> EncodedImages:
+        pooled = self.pool(self.head(features))
+        return EncodedImages(
+            image=F.normalize(pooled.image.float(), dim=-1),
+            regions=F.normalize(pooled.regions.float(), dim=-1),
+            where=pooled.where,
+            grid=(features.patches.shape[1], features.patches.shape[2]),
+        )
+
+    def encode_images(self, images: Float[Tensor, "batch 3 height width"]) -> EncodedImages:
+        return self.encode_features(self.features(images))
+
+    def encode_texts(self, tokens: Tokens) -> EncodedTexts:
+        embeddings = self.text_encoder.embed(tokens.ids)
+        features = self.text_encoder.encode(embeddings, tokens.mask)
+        return EncodedTexts(
+            words=F.normalize(features.words.float(), dim=-1),
+            caption=F.normalize(features.caption.float(), dim=-1),
+        )

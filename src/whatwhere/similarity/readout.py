@@ -1,0 +1,64 @@
+"""The dense face of a comparison: scores of names at every patch, with their own calibration."""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from whatwhere.parallel import total, world
+from whatwhere.records import EncodedImages, EncodedTexts
+
+Calibration = Literal["none", "centred"]
+
+
+class Readout(nn.Module):
+    """Cosine of region and name, spread over patches by the regions' shares.
+
+    `centred` first takes away what all regions have in common and what all captions have in
+    common, both as running means over training. A shared direction favours the same names in
+    every patch; without it the map shows differences between patches. No label is used.
+    """
+
+    region_mean: Float[Tensor, " dim"]
+    caption_mean: Float[Tensor, " dim"]
+    seen: Float[Tensor, ""]
+
+    def __init__(self, dim: int, *, calibration: Calibration, momentum: float):
+        super().__init__()
+        self.calibration, self.momentum = calibration, momentum
+        self.register_buffer("region_mean", torch.zeros(dim))
+        self.register_buffer("caption_mean", torch.zeros(dim))
+        self.register_buffer("seen", torch.zeros(()))  # batches so far
+
+    @torch.no_grad()
+    def watch(self, images: EncodedImages, texts: EncodedTexts) -> None:
+        """Move the running means; the first batches count in full."""
+        self.seen += 1
+        pace = max(1 - self.momentum, 1 / self.seen.item())
+        for mean, vectors in (
+            (self.region_mean, images.regions.mean(dim=(0, 1))),
+            (self.caption_mean, texts.caption.mean(dim=0)),
+        ):
+            mean.lerp_(total(vectors.float()) / world(), pace)
+
+    def names(self, vectors: Float[Tensor, "vectors dim"]) -> Float[Tensor, "vectors dim"]:
+        """Unit vectors of names, calibrated once for all pictures."""
+        if self.calibration == "none":
+            return vectors
+        return F.normalize(vectors - self.caption_mean, dim=-1)
+
+    def dense(
+        self, images: EncodedImages, names: Float[Tensor, "vectors dim"]
+    ) -> Float[Tensor, "batch vectors rows cols"]:
+        """Scores in [-1, 1] of names that went through `names`."""
+        regions = images.regions
+        if self.calibration == "centred":
+            regions = F.normalize(regions - self.region_mean, dim=-1)
+        scores = names @ regions.mT
+        if images.where is not None:
+            scores = scores @ images.where
+        rows, _ = images.grid
+        return rearrange(scores, "b vectors (rows cols) -> b vectors rows cols", rows=rows)
