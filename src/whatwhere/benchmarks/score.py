@@ -1,0 +1,182 @@
+"""How good label maps are: intersections and unions counted over the whole set, then divided."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float64, Int64, Integer
+from PIL import Image
+from tqdm import tqdm
+
+from whatwhere.benchmarks import Benchmark
+
+ENOUGH = 10  # photos; the IoU of a class seen in fewer is mostly luck
+
+
+def confusion(
+    truth: Integer[np.ndarray, "*place"],
+    guess: Integer[np.ndarray, "*place"],
+    *,
+    names: int,
+    ignore: int,
+) -> Int64[np.ndarray, "{names} {names}"]:
+    """Pixels of each (true, guessed) class; rows are the truth. Exact for any number of names.
+
+    Pixels whose truth is `ignore` do not count, but the guess must be a class everywhere: a
+    segmenter does not know which pixels these are.
+
+    >>> confusion(np.array([0, 0, 1, 9]), np.array([0, 1, 1, 0]), names=2, ignore=9).tolist()
+    [[1, 1], [0, 1]]
+    """
+    if ignore < names:
+        raise ValueError(f"ignored pixels have value {ignore} among {names} names; take {names} up")
+    if truth.min(initial=0) < 0:
+        _check("truth", truth, names)
+    _check("guess", guess, names)
+    # Ignored pixels fall into a row below the last class and are cut off with it, which is faster
+    # than picking the others out.
+    rows = np.minimum(truth.astype(np.int64, copy=False), names)
+    pairs = rows * names + guess.astype(np.int64, copy=False)
+    counts = np.bincount(pairs.ravel(), minlength=names * (names + 1))
+    counts = counts.reshape(names + 1, names)
+    if counts[names].sum() != np.count_nonzero(truth == ignore):
+        _check("truth", truth[truth != ignore], names)
+    return counts[:names]
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """What a set of label maps is worth. Shares and IoUs are from 0 to 1 here, percent in print.
+
+    The definition is that of mmsegmentation 0.27, which the papers of the field report: counts are
+    pooled over the set before anything is divided, and a class in neither truth nor guess has no
+    IoU (nan) and is left out of the mean. `absent="zero"` gives it 0 instead, as the evaluator
+    released with CLIPpy does (which also adds 1e-7 to unions; we do not).
+    """
+
+    classes: tuple[str, ...]
+    counts: Int64[np.ndarray, "names names"]  # pixels; rows are the truth, columns the guess
+    photos: Int64[np.ndarray, " names"]  # photos in which each class is to be seen
+    photos_total: int
+    photos_expected: int | None = None  # of the whole official set
+    absent: Literal["skip", "zero"] = "skip"
+
+    @property
+    def intersections(self) -> Int64[np.ndarray, " names"]:
+        return self.counts.diagonal()
+
+    @property
+    def unions(self) -> Int64[np.ndarray, " names"]:
+        return self.counts.sum(axis=0) + self.counts.sum(axis=1) - self.intersections
+
+    @property
+    def iou(self) -> Float64[np.ndarray, " names"]:
+        nothing = np.full(len(self.classes), 0.0 if self.absent == "zero" else np.nan)
+        return np.divide(self.intersections, self.unions, out=nothing, where=self.unions > 0)
+
+    @property
+    def miou(self) -> float:
+        return self.miou_over(least=0)
+
+    def miou_over(self, *, least: int) -> float:
+        """The mean over classes that at least so many photos show; nan when there are none."""
+        iou = self.iou[self.seen_in(least=least)]
+        return float(np.mean(iou)) if len(iou) else float("nan")
+
+    def seen_in(self, *, least: int) -> Int64[np.ndarray, " chosen"]:
+        """The classes that have an IoU and that at least so many photos show."""
+        return np.flatnonzero((self.photos >= least) & ~np.isnan(self.iou))
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the pixels that count whose class is right; nan when none counts."""
+        pixels = self.counts.sum()
+        return float(self.intersections.sum() / pixels) if pixels else float("nan")
+
+    @property
+    def banner(self) -> str | None:
+        """The warning to print above any number that cannot be held against published ones."""
+        if self.photos_expected in (None, self.photos_total):
+            return None
+        return (
+            f"PARTIAL SET: {self.photos_total} photos of {self.photos_expected}; "
+            "do not compare with published numbers"
+        )
+
+    def table(self) -> str:
+        """One line per class, then the means; IoU and shares in percent."""
+        share = self.counts.sum(axis=1) / max(self.counts.sum(), 1)
+        wide = max(map(len, (*self.classes, "class")))
+        rows = [f"{'class':<{wide}}  {'photos':>6}  {'pixels %':>8}  {'IoU %':>6}"]
+        for name, photos, part, iou in zip(self.classes, self.photos, share, self.iou, strict=True):
+            rows.append(f"{name:<{wide}}  {photos:>6}  {100 * part:>8.2f}  {_percent(iou):>6}")
+        for least, which in ((0, "all that occur"), (ENOUGH, f"in {ENOUGH} photos or more")):
+            number, mean = len(self.seen_in(least=least)), self.miou_over(least=least)
+            rows.append(f"mIoU {_percent(mean)} over {number} classes ({which})")
+        rows.append(f"pixel accuracy {_percent(self.accuracy)}, {self.photos_total} photos")
+        return "\n".join([self.banner, *rows] if self.banner else rows)
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `evaluate --json` prints. IoU, mIoU and accuracy run from 0 to 100.
+
+        `null` stands for what has no value: the IoU of a class in neither truth nor guess.
+        """
+        return {
+            "miou": _or_null(self.miou),
+            "per_class": dict(zip(self.classes, map(_or_null, self.iou), strict=True)),
+            "photos": dict(zip(self.classes, self.photos.tolist(), strict=True)),
+            "accuracy": _or_null(self.accuracy),
+            f"miou_{ENOUGH}": _or_null(self.miou_over(least=ENOUGH)),
+            f"classes_{ENOUGH}": len(self.seen_in(least=ENOUGH)),
+            "photos_total": self.photos_total,
+            "photos_expected": self.photos_expected,
+            "partial": self.banner is not None,
+        }
+
+
+def evaluate(
+    segment: Callable[[Image.Image], Integer[np.ndarray, "height width"]],
+    benchmark: Benchmark,
+    *,
+    progress: bool = True,
+    limit: int | None = None,
+) -> Scores:
+    """Label every photo (or the first `limit`) with `segment` and count.
+
+    segment: a photo of any size to its map, a class 0 to K-1 of `benchmark` for every pixel.
+    """
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit is {limit}; give at least 1, or None for all photos")
+    names = len(benchmark.classes)
+    counts, photos = np.zeros((names, names), np.int64), np.zeros(names, np.int64)
+    total = len(benchmark) if limit is None else min(limit, len(benchmark))
+    items = benchmark.items(range(total))
+    for item in tqdm(items, benchmark.name, total, disable=not progress, unit="photo"):
+        guess = np.asarray(segment(item.image))
+        if guess.shape != item.labels.shape:
+            raise ValueError(
+                f"the map of {item.key} is {guess.shape}; give its photo's {item.labels.shape}"
+            )
+        if guess.dtype.kind not in "iu":
+            raise ValueError(f"the map of {item.key} is {guess.dtype}; give class ids as integers")
+        here = confusion(item.labels, guess, names=names, ignore=benchmark.ignore)
+        counts += here
+        photos += here.any(axis=1)
+    expected = len(benchmark) if benchmark.official is None else benchmark.official
+    return Scores(benchmark.classes, counts, photos, total, expected)
+
+
+def _check(what: str, ids: Integer[np.ndarray, "*place"], names: int) -> None:
+    if ids.min(initial=0) < 0 or ids.max(initial=0) >= names:
+        raise ValueError(f"{what} has ids from {ids.min()} to {ids.max()}; take 0 to {names - 1}")
+
+
+def _percent(share: float) -> str:
+    return "-" if np.isnan(share) else f"{100 * share:.2f}"
+
+
+def _or_null(share: float) -> float | None:
+    return None if np.isnan(share) else 100 * float(share)
