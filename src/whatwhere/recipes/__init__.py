@@ -1,1 +1,272 @@
-"""Recipes: everything that decides what a run learns, as plain values."""
+"""Recipes: everything that decides what a run learns, as plain values.
+
+A recipe is a Python value; a variant is `dataclasses.replace`, or `--set key=value` in the shell.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import pkgutil
+import re
+import sys
+import types
+import typing
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+from whatwhere.captions.batches import Batching
+from whatwhere.captions.cached import Caching
+from whatwhere.concepts.bank import Concepts
+from whatwhere.heads.identity import Identity
+from whatwhere.segmenter.reading import Reading
+from whatwhere.similarity.cosine import Cosine
+from whatwhere.training.settings import Training
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """In the order in which data flows. Stored in every checkpoint."""
+
+    image: Any  # image encoder
+    text: Any  # text encoder
+    pool: Any
+    objectives: tuple[Any, ...]
+    head: Any = Identity()
+    similarity: Any = Cosine()
+    concepts: Concepts | None = None  # None: no phrases are looked for
+    captions: Any = None  # a source of pairs that needs no path (`--captions` goes before it)
+    held_out: float = 0.05  # share of the pairs that is never trained on, to measure retrieval
+    batching: Batching = Batching()
+    caching: Caching = Caching()
+    training: Training = Training()
+    reading: Reading = Reading()
+    notes: str = field(default="", compare=False)
+
+
+def names() -> list[str]:
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def load(name: str) -> Recipe:
+    """`scenes` is whatwhere.recipes.scenes:recipe; `my.module:fast` and `file.py:fast` as given."""
+    module, _, attribute = name.partition(":")
+    if module.endswith(".py"):
+        found = _from_file(Path(module))
+    elif ":" in name:
+        found = _import(module)
+    elif name in names():
+        found = _import(f"{__name__}.{name}")
+    else:
+        close = get_close_matches(name, names(), n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise ValueError(
+            f"no recipe is called {name!r}{hint} (there are {', '.join(names())}; "
+            "module:attribute and file.py:attribute work too)"
+        )
+    try:
+        recipe = getattr(found, attribute or "recipe")
+    except AttributeError:
+        raise ValueError(f"{module} has no {attribute or 'recipe'!r}") from None
+    if not isinstance(recipe, Recipe):
+        raise ValueError(f"{name} is a {type(recipe).__name__}, not a Recipe")
+    return recipe
+
+
+def override(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
+    """A copy with `training.lr=1e-4`, `pool=my.module:MyPool` or a shortened `lr=1e-4` applied.
+
+    A key may leave out what stands before it when that is not ambiguous. Objectives are addressed
+    by class: `objectives.concept_consistency.weight=0`. Typos are errors that list the choices.
+    """
+    for assignment in assignments:
+        path, equals, value = assignment.partition("=")
+        if not equals:
+            raise ValueError(f"--set takes key=value; got {assignment!r}")
+        keys = _full_path(recipe, path.strip())
+        recipe = _replaced(recipe, keys, value.strip(), path)
+    return recipe
+
+
+def paths(node: Any, before: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
+    """Every setting by its full path, with its value."""
+    found: dict[tuple[str, ...], Any] = {}
+    for key, value in _children(node).items():
+        found[(*before, key)] = value
+        found |= paths(value, (*before, key))
+    return found
+
+
+def to_json(value: Any) -> Any:
+    """Settings as JSON: a dataclass is its class and its fields."""
+    if is_dataclass(value) and not isinstance(value, type):
+        cls = type(value)
+        inside = {f.name: to_json(getattr(value, f.name)) for f in fields(value)}
+        return {"class": f"{cls.__module__}:{cls.__qualname__}"} | inside
+    if isinstance(value, (tuple, list)):
+        return [to_json(item) for item in value]
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return value
+    raise ValueError(f"a recipe holds plain values and dataclasses of them, not {type(value)}")
+
+
+def from_json(value: Any) -> Any:
+    """What `to_json` was given.
+
+    A checkpoint may come from anywhere, so only classes of this package and of modules that the
+    program has imported itself are made.
+    """
+    if isinstance(value, list):
+        return tuple(from_json(item) for item in value)
+    if not isinstance(value, dict):
+        return value
+    module, _, name = value["class"].partition(":")
+    if module.partition(".")[0] != "whatwhere" and module not in sys.modules:
+        raise ValueError(
+            f"the recipe uses {value['class']}, which is not part of whatwhere; import {module} "
+            "first if you trust it"
+        )
+    cls = getattr(_import(module), name, None)
+    if not (isinstance(cls, type) and is_dataclass(cls)):
+        raise ValueError(f"the recipe uses {value['class']}, which this version does not have")
+    known = {f.name for f in fields(cls)}
+    given = {key: from_json(item) for key, item in value.items() if key != "class"}
+    if strange := given.keys() - known:
+        raise ValueError(f"{value['class']} has no {', '.join(sorted(strange))} in this version")
+    return cls(**given)
+
+
+def _import(module: str):
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not module.startswith(error.name):
+            raise
+        raise ValueError(f"no module is called {module!r}") from None
+
+
+def _from_file(path: Path):
+    if not path.is_file():
+        raise ValueError(f"no recipe file at {path}")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _children(node: Any) -> dict[str, Any]:
+    if is_dataclass(node) and not isinstance(node, type):
+        return {f.name: getattr(node, f.name) for f in fields(node)}
+    if isinstance(node, tuple) and any(is_dataclass(item) for item in node):
+        return {_snake(type(item).__name__): item for item in node}
+    return {}
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+def _full_path(recipe: Recipe, path: str) -> list[str]:
+    keys, known = tuple(path.split(".")), paths(recipe)
+    if keys in known:
+        return list(keys)
+    ends = [full for full in known if full[-len(keys) :] == keys]
+    if len(ends) == 1:
+        return list(ends[0])
+    if ends:
+        raise ValueError(f"{path} could be {' or '.join('.'.join(end) for end in ends)}")
+    before = [full for full in known if full == keys[:-1]]
+    choices = _children(known[before[0]]) if before else _children(recipe)
+    every = {full[-1]: ".".join(full) for full in known}
+    every |= {key: ".".join([*keys[:-1], key]) for key in choices if before}
+    close = get_close_matches(keys[-1], every, n=1)
+    hint = f"; did you mean {every[close[0]]}?" if close else ""
+    raise ValueError(f"no setting is called {path}{hint} (there are {', '.join(choices)})")
+
+
+def _replaced(node: Any, keys: list[str], value: str, path: str) -> Any:
+    key, *rest = keys
+    old = _children(node)[key]
+    if isinstance(node, tuple):
+        new = _replaced(old, rest, value, path) if rest else _part(value, path)
+        return tuple(new if item is old else item for item in node)
+    if rest:
+        return replace(node, **{key: _replaced(old, rest, value, path)})
+    return replace(node, **{key: _parsed(value, _hint(type(node), key), path)})
+
+
+def _hint(cls: type, key: str) -> Any:
+    return typing.get_type_hints(cls)[key]
+
+
+def _parsed(text: str, hint: Any, path: str) -> Any:
+    """`text` as a value of the annotated type."""
+    if is_dataclass(hint) or hint is Any:
+        return _part(text, path)
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        value = text
+    for candidate in (value, text):
+        fits, converted = _fit(candidate, hint)
+        if fits:
+            return converted
+    if ":" in text and any(is_dataclass(option) for option in get_args(hint)):
+        return _part(text, path)
+    raise ValueError(f"{path} takes {_said(hint)}; got {text!r}")
+
+
+def _fit(value: Any, hint: Any) -> tuple[bool, Any]:
+    origin = get_origin(hint)
+    if origin in (Union, types.UnionType):
+        for option in get_args(hint):
+            fits, converted = _fit(value, option)
+            if fits:
+                return True, converted
+        return False, None
+    if origin is Literal:
+        return value in get_args(hint), value
+    if origin is tuple:
+        items = value if isinstance(value, (tuple, list)) else (value,)
+        kinds = get_args(hint)
+        kinds = kinds[:1] * len(items) if kinds[-1] is ... else kinds
+        if len(kinds) != len(items):
+            return False, None
+        pairs = [_fit(item, kind) for item, kind in zip(items, kinds, strict=True)]
+        return all(fits for fits, _ in pairs), tuple(item for _, item in pairs)
+    if hint is float and type(value) is int:
+        return True, float(value)
+    if hint is types.NoneType:
+        return value is None or value == "none", None
+    return type(value) is hint, value
+
+
+def _said(hint: Any) -> str:
+    origin, options = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return " or ".join(map(str, options))
+    if origin in (Union, types.UnionType):
+        return " or ".join(_said(option) for option in options)
+    if origin is tuple:
+        return f"a tuple such as ({', '.join(_said(o) for o in options if o is not ...)},)"
+    plain = {float: "a number", int: "a whole number", bool: "True or False", str: "a text"}
+    return plain.get(hint, "none" if hint is types.NoneType else getattr(hint, "__name__", "?"))
+
+
+def _part(text: str, path: str) -> Any:
+    """The settings that `module:Class` or `module:value` names, with their defaults."""
+    if text.lower() == "none":
+        return None
+    module, _, name = text.partition(":")
+    if not name:
+        raise ValueError(f"{path} takes module:Class, such as whatwhere.pooling.patches:PatchPool")
+    thing = getattr(_import(module), name, None)
+    if thing is None or not is_dataclass(thing):
+        raise ValueError(f"{path}: {text} is not a settings class")
+    return thing() if isinstance(thing, type) else thing

@@ -1,1 +1,171 @@
 """Training: the loop. It knows batches, models and objectives, and no method by name."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+from tqdm import tqdm
+
+from whatwhere.model import Model
+from whatwhere.parallel import rank, world
+from whatwhere.records import Batch, Losses, to
+from whatwhere.training import checkpoints
+from whatwhere.training.logs import Log
+from whatwhere.training.schedule import lr_at, optimizer
+from whatwhere.training.settings import Training
+
+Validate = Callable[[Model, int], dict[str, float]]
+
+
+class Step(nn.Module):
+    """A model and what it must lose, as the one module that is trained, wrapped and saved."""
+
+    def __init__(self, model: Model, objective: nn.Module):
+        super().__init__()
+        self.model = model
+        self.objective = objective
+
+    def forward(self, batch: Batch) -> Losses:
+        return self.objective(batch, self.model(batch))
+
+
+def pick_device(wanted: str) -> torch.device:
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(wanted)
+
+
+def train(
+    step: Step,
+    batches: Callable[[int, int], Iterator[Batch]],
+    settings: Training,
+    *,
+    run: Path,
+    about: dict,
+    resume: bool = False,
+    validate: Validate | None = None,
+) -> dict[str, float]:
+    """Train until `settings.steps`; what was reported last is returned.
+
+    `batches(first, last)` gives the batches of those steps. Randomness inside a step (dropout)
+    follows from seed, process and step, so an interrupted and resumed run ends bit for bit like an
+    uninterrupted one on the same machine. Ctrl-C keeps the steps done so far.
+    """
+    device = pick_device(settings.device)
+    step.to(device).train()
+    adam = optimizer(step, settings)
+    done = _continue(run, step, adam) if resume else 0
+    wrapped = DistributedDataParallel(step) if world() > 1 else step
+    main = rank() == 0
+    log = Log(run, first=done) if main else None
+    latest: dict[str, float] = {}
+
+    def keep() -> None:
+        if main:
+            checkpoints.save(run, done, step, adam, about)
+
+    def check() -> None:
+        if validate is not None and main:
+            step.eval()
+            with torch.no_grad():
+                latest.update(validate(step.model, done))
+            step.train()
+            assert log is not None
+            log.write(done, {k: v for k, v in latest.items() if k.startswith("validation/")})
+
+    bar = tqdm(total=settings.steps, initial=done, unit=" steps", disable=not main, desc="training")
+    clock = time.perf_counter()
+    try:
+        if done == 0:
+            check()
+        stop = stop_asked()
+        for batch in batches(done, settings.steps):
+            losses = _take(wrapped, adam, to(batch, device), settings, done)
+            done += 1
+            bar.update()
+            if main and (done % settings.log_every == 0 or done == settings.steps):
+                latest |= _report(losses, settings, done)
+                pace = len(batch.tokens.ids) * world() * settings.log_every
+                latest["samples_per_second"] = pace / (time.perf_counter() - clock)
+                clock = time.perf_counter()
+                assert log is not None
+                log.write(done, latest)
+                bar.set_postfix({k: f"{v:.3g}" for k, v in latest.items() if "/" not in k})
+            last = done == settings.steps
+            if last or (settings.validate_every and done % settings.validate_every == 0):
+                check()
+            if last or (settings.checkpoint_every and done % settings.checkpoint_every == 0):
+                keep()
+            if stop():
+                keep()
+                raise KeyboardInterrupt
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        bar.close()
+        if log is not None:
+            log.close()
+    return latest
+
+
+def stop_asked() -> Callable[[], bool]:
+    """Tells whether Ctrl-C was pressed since; the step in hand is finished first.
+
+    A second Ctrl-C stops at once, as always.
+    """
+    asked = []
+    if threading.current_thread() is not threading.main_thread():
+        return lambda: False
+
+    def note(number, frame):
+        asked.append(True)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    signal.signal(signal.SIGINT, note)
+    return lambda: bool(asked)
+
+
+def _continue(run: Path, step: Step, adam: torch.optim.Optimizer) -> int:
+    folder = checkpoints.newest(run)
+    checkpoints.read_weights(folder, step)
+    checkpoints.read_optimizer(folder, step, adam)
+    return checkpoints.read_about(folder)["step"]
+
+
+def _take(
+    step: nn.Module, adam: torch.optim.Optimizer, batch: Batch, settings: Training, done: int
+) -> Losses:
+    """One step of gradient descent."""
+    torch.manual_seed((settings.seed * 1_000_003 + done) * 1_009 + rank())
+    for group in adam.param_groups:
+        group["lr"] = lr_at(done, settings)
+    with torch.autocast(batch.tokens.ids.device.type, torch.bfloat16, settings.precision == "bf16"):
+        losses = step(batch)
+    total = losses.total
+    if not torch.isfinite(total):
+        terms = {name: value.item() for name, value in losses.terms.items()}
+        raise ValueError(
+            f"the loss is not finite in step {done} ({terms}); the last checkpoint is kept: lower "
+            "training.lr or set training.clip, and go on with --resume"
+        )
+    adam.zero_grad(set_to_none=True)
+    total.backward()
+    if settings.clip:
+        weights = [w for group in adam.param_groups for w in group["params"]]
+        torch.nn.utils.clip_grad_norm_(weights, settings.clip)
+    adam.step()
+    return losses
+
+
+def _report(losses: Losses, settings: Training, done: int) -> dict[str, float]:
+    values = {"loss": losses.total} | losses.terms | losses.report
+    return {name: value.item() for name, value in values.items()} | {
+        "lr": lr_at(done - 1, settings)
+    }

@@ -1,0 +1,7 @@
+"""`python -m whatwhere`, and what torchrun starts."""
+
+import sys
+
+from whatwhere.commands import main
+
+sys.exit(main())

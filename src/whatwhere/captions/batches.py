@@ -1,0 +1,202 @@
+"""Pairs of pictures and captions, cut, tokenised and stacked: step k of a run is always the same.
+
+A batch follows from (seed, step, process) alone, whatever was drawn before. So a run that was
+interrupted goes on with the very batches that it would have seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+
+from whatwhere.captions.samples import BrokenImage
+from whatwhere.records import Batch, ImageFeatures, Phrases, Span, Tokenizer, Tokens
+from whatwhere.transforms import centre_crop, random_crop, to_tensor
+
+
+class Sample(Protocol):
+    @property
+    def key(self) -> str: ...
+    @property
+    def captions(self) -> tuple[str, ...]: ...
+    def open(self) -> Image.Image: ...
+
+
+class Pairs(Protocol):
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> Sample: ...
+
+
+class Features(Protocol):
+    """Cached features of the pictures of `Pairs`, row by row."""
+
+    @property
+    def broken(self) -> list[tuple[int, str]]: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, rows: Sequence[int]) -> ImageFeatures: ...
+
+
+@dataclass(frozen=True)
+class Batching:
+    """How pairs become batches.
+
+    per       "picture": one sample is a picture with one of its captions, drawn anew each epoch.
+              "caption": every caption is a sample of its own.
+    crop      share of the picture's area that a random crop keeps; (1, 1) takes the centre square.
+    """
+
+    batch: int = 256
+    side: int = 224  # pixels
+    crop: tuple[float, float] = (0.9, 1.0)
+    mirror: bool = False
+    per: Literal["picture", "caption"] = "picture"
+    workers: int = 0  # processes that prepare batches beside the training
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A batch, and what had to be left out of it: (key, reason)."""
+
+    batch: Batch
+    broken: tuple[tuple[str, str], ...]
+
+
+class Batches(Dataset):
+    """Item k is what this process trains on in step k, counted from the start of the run."""
+
+    def __init__(
+        self,
+        pairs: Pairs,
+        settings: Batching,
+        *,
+        tokenizer: Tokenizer,
+        find_phrases: Callable[[str], list[Span]] | None,
+        seed: int,
+        features: Features | None = None,
+        rank: int = 0,
+        world: int = 1,
+    ):
+        if settings.batch % world:
+            raise ValueError(
+                f"a batch of {settings.batch} does not divide among {world} processes; "
+                f"use batching.batch={settings.batch // world * world or world}"
+            )
+        self.pairs, self.settings, self.seed = pairs, settings, seed
+        self.tokenizer, self.find_phrases, self.features = tokenizer, find_phrases, features
+        self.rank, self.world = rank, world
+        lost = set() if features is None else {row for row, _ in features.broken}
+        rows = [row for row in range(len(pairs)) if row not in lost]
+        if settings.per == "caption":
+            self.samples = [(i, j) for i in rows for j in range(len(pairs[i].captions))]
+        else:
+            self.samples = [(i, -1) for i in rows]
+        if len(self.samples) < settings.batch:
+            raise ValueError(
+                f"{len(self.samples)} samples do not fill a batch of {settings.batch}; "
+                f"use batching.batch={max(len(self.samples), 1)} or fewer"
+            )
+        self._order: tuple[int, np.ndarray] | None = None  # of the epoch asked for last
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return len(self.samples) // self.settings.batch
+
+    def from_step(self, first: int, *, last: int) -> Iterator[Prepared]:
+        """Steps first, ..., last - 1."""
+        workers = self.settings.workers
+        return iter(
+            DataLoader(
+                self,
+                sampler=range(first, last),
+                batch_size=None,
+                num_workers=workers,
+                prefetch_factor=4 if workers else None,
+                pin_memory=torch.cuda.is_available(),
+            )
+        )
+
+    def __getitem__(self, index: int) -> Prepared:
+        share = self.settings.batch // self.world
+        epoch, place = divmod(index, self.steps_per_epoch)
+        start = place * self.settings.batch + self.rank * share
+        chosen = [self.samples[i] for i in self._epoch(epoch)[start : start + share]]
+        texts, rows, pictures, broken = [], [], [], []
+        for row, column in chosen:
+            draw = np.random.default_rng((self.seed, epoch, row, column + 1))
+            if self.features is None:
+                row, picture, faults = self._picture(row, draw)
+                pictures.append(picture)
+                broken += faults
+            captions = self.pairs[row].captions
+            column = column if 0 <= column < len(captions) else int(draw.integers(len(captions)))
+            texts.append(self.tokenizer.clean(captions[column]))
+            rows.append(row)
+        tokens = self.tokenizer(texts)
+        batch = Batch(
+            tokens=tokens,
+            images=torch.stack(pictures) if self.features is None else None,
+            features=None if self.features is None else self.features[rows],
+            phrases=None
+            if self.find_phrases is None
+            else align([self.find_phrases(text) for text in texts], tokens),
+        )
+        return Prepared(batch, tuple(broken))
+
+    def _epoch(self, epoch: int) -> np.ndarray:
+        if self._order is None or self._order[0] != epoch:
+            draw = np.random.default_rng((self.seed, epoch))
+            self._order = epoch, draw.permutation(len(self.samples))
+        return self._order[1]
+
+    def _picture(self, row: int, draw: np.random.Generator):
+        """The picture of `row`, or of the next row whose picture is not broken."""
+        faults: list[tuple[str, str]] = []
+        for step in range(len(self.pairs)):
+            sample = self.pairs[(row + step) % len(self.pairs)]
+            try:
+                picture = sample.open()
+            except BrokenImage as error:
+                faults.append((sample.key, error.reason))
+                continue
+            return (row + step) % len(self.pairs), self._cut(picture, draw), faults
+        raise ValueError(f"none of the {len(self.pairs)} pictures can be opened: {faults[0][1]}")
+
+    def _cut(self, picture: Image.Image, draw: np.random.Generator) -> torch.Tensor:
+        s, (width, height) = self.settings, picture.size
+        if s.crop == (1.0, 1.0) and not s.mirror:
+            view = centre_crop(height, width, side=s.side)
+        else:
+            view = random_crop(height, width, side=s.side, scale=s.crop, mirror=s.mirror, draw=draw)
+        return to_tensor(view.picture(picture))
+
+
+def align(spans: Sequence[Sequence[Span]], tokens: Tokens) -> Phrases:
+    """Spans of characters, per caption, as the tokens that they touch.
+
+    A span that no token touches (the caption was cut before it) is left out.
+    """
+    caption, concept, phrase_of, word_of = [], [], [], []
+    for row, found in enumerate(spans):
+        if not found:
+            continue
+        offsets = tokens.offsets[row].numpy()
+        for span in found:
+            touched = np.flatnonzero(
+                (offsets[:, 0] < span.end)
+                & (offsets[:, 1] > span.start)
+                & (offsets[:, 1] > offsets[:, 0])
+            )
+            if len(touched) == 0:
+                continue
+            phrase_of += [len(caption)] * len(touched)
+            word_of += touched.tolist()
+            caption.append(row)
+            concept.append(span.concept)
+    lists = (caption, concept, phrase_of, word_of)
+    return Phrases(*(torch.tensor(values, dtype=torch.long) for values in lists))

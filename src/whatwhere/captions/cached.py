@@ -1,0 +1,185 @@
+"""Features of a frozen image encoder, computed once, kept on disk and read by memory map.
+
+A cache is a folder of shards. Each shard is complete or absent (written aside, then renamed), so
+an interrupted run goes on where it stopped; each carries a checksum; and the folder's name follows
+from what decides its contents, so features of other weights or other pictures are never mixed up.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import os
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from tqdm import tqdm
+
+from whatwhere.captions.batches import Pairs
+from whatwhere.captions.samples import BrokenImage
+from whatwhere.records import ImageFeatures
+from whatwhere.transforms import centre_crop, to_tensor
+
+Precision = Literal["int8", "bf16"]
+SHARD = 512  # pictures
+
+
+@dataclass(frozen=True)
+class Caching:
+    """int8 keeps each patch vector as bytes with its own largest magnitude as the unit."""
+
+    folder: str | None = None  # None: features are computed in every step
+    precision: Precision = "int8"
+    batch: int = 32
+
+
+class CachedFeatures:
+    """Row i are the features of picture i of the pairs that the cache was made from.
+
+    `broken` says which pictures could not be opened: (row, reason).
+    """
+
+    def __init__(self, folder: Path, count: int):
+        self.folder, self.count = folder, count
+        self.rows: Sequence[int] = range(count)
+        self.broken = [
+            (int(row), str(why))
+            for number in range(-(-count // SHARD))
+            for row, why in json.loads((folder / f"shard-{number:05d}/broken.json").read_text())
+        ]
+        self._shards: dict[int, dict[str, np.ndarray]] = {}
+
+    def of(self, rows: Sequence[int]) -> CachedFeatures:
+        """The same features, for only some of the pictures and in this order."""
+        some = copy.copy(self)
+        some.rows = [self.rows[row] for row in rows]
+        place = {row: i for i, row in enumerate(some.rows)}
+        some.broken = [(place[row], why) for row, why in self.broken if row in place]
+        return some
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, rows: Sequence[int]) -> ImageFeatures:
+        found = [self._row(row) for row in rows]
+        patches = torch.stack([unpack(f["patches"], f["patches_unit"]) for f in found])
+        cls = None
+        if "cls" in found[0]:
+            cls = torch.stack([unpack(f["cls"], f["cls_unit"]) for f in found])
+        return ImageFeatures(patches, cls)
+
+    def _row(self, row: int) -> dict[str, np.ndarray]:
+        number, place = divmod(self.rows[row], SHARD)
+        if number not in self._shards:
+            self._shards[number] = _open_shard(self.folder / f"shard-{number:05d}")
+        return {name: array[place] for name, array in self._shards[number].items()}
+
+    def __getstate__(self):
+        return self.__dict__ | {"_shards": {}}  # memory maps are opened anew in each process
+
+    def check(self) -> None:
+        """Every shard against its checksum; ValueError names a damaged one and the way out."""
+        for number in range(-(-self.count // SHARD)):
+            shard = self.folder / f"shard-{number:05d}"
+            stored = json.loads((shard / "checksums.json").read_text())
+            if stored != _checksums(shard):
+                raise ValueError(f"cached features in {shard} are damaged; delete that folder")
+
+
+def pack(
+    vectors: Float[Tensor, "*place width"], precision: Precision
+) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors as integers, and the unit of each vector (bf16: of no use, ones)."""
+    if precision == "bf16":
+        bits = vectors.to(torch.bfloat16).view(torch.int16).numpy()
+        return bits, np.ones(vectors.shape[:-1], np.float32)
+    unit = vectors.abs().amax(dim=-1).clamp(min=1e-12) / 127
+    return (vectors / unit[..., None]).round().to(torch.int8).numpy(), unit.numpy()
+
+
+def unpack(packed: np.ndarray, unit: np.ndarray) -> Tensor:
+    """What `pack` was given, up to rounding."""
+    if packed.dtype == np.int16:
+        return torch.from_numpy(np.array(packed)).view(torch.bfloat16).float()
+    return torch.from_numpy(np.array(packed, dtype=np.float32) * np.asarray(unit)[..., None])
+
+
+def cache_features(
+    pairs: Pairs,
+    encode: Callable[[Float[Tensor, "batch 3 height width"]], ImageFeatures],
+    settings: Caching,
+    *,
+    side: int,
+    identity: str,
+) -> CachedFeatures:
+    """Features of the centre square of every picture, at side x side pixels.
+
+    `identity` names what computed them (encoder settings and a digest of its weights). A broken
+    picture leaves zeros, which must not be trained on: see `broken`.
+    """
+    assert settings.folder is not None
+    keys = [pairs[i].key for i in range(len(pairs))]
+    decides = {"identity": identity, "side": side, "precision": settings.precision, "shard": SHARD}
+    digest = hashlib.sha256(json.dumps([decides, keys]).encode()).hexdigest()[:16]
+    folder = Path(settings.folder).expanduser() / digest
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "about.json").write_text(json.dumps(decides | asdict(settings), indent=1))
+    missing = [
+        n
+        for n in range(-(-len(pairs) // SHARD))
+        if not (folder / f"shard-{n:05d}" / "checksums.json").is_file()
+    ]
+    todo = sum(min(SHARD, len(pairs) - n * SHARD) for n in missing)
+    with tqdm(total=todo, desc="caching features", unit=" photos", disable=not missing) as bar:
+        for number in missing:
+            rows = range(number * SHARD, min((number + 1) * SHARD, len(pairs)))
+            _write_shard(folder / f"shard-{number:05d}", pairs, rows, encode, settings, side, bar)
+    return CachedFeatures(folder, len(pairs))
+
+
+def _write_shard(shard: Path, pairs: Pairs, rows: range, encode, settings, side, bar) -> None:
+    aside = shard.with_name(f".{shard.name}.{os.getpid()}")
+    aside.mkdir(exist_ok=True)
+    parts: dict[str, list[np.ndarray]] = {}
+    broken: list[tuple[int, str]] = []
+    for start in range(rows.start, rows.stop, settings.batch):
+        some = range(start, min(start + settings.batch, rows.stop))
+        pictures = torch.stack([_picture(pairs, row, side, broken) for row in some])
+        features = encode(pictures)
+        for name, vectors in (("patches", features.patches), ("cls", features.cls)):
+            if vectors is not None:
+                packed, unit = pack(vectors.detach().float().cpu(), settings.precision)
+                parts.setdefault(name, []).append(packed)
+                parts.setdefault(f"{name}_unit", []).append(unit)
+        bar.update(len(some))
+    for name, arrays in parts.items():
+        np.save(aside / f"{name}.npy", np.concatenate(arrays))
+    (aside / "broken.json").write_text(json.dumps(broken))
+    (aside / "checksums.json").write_text(json.dumps(_checksums(aside)))
+    aside.rename(shard)
+
+
+def _picture(pairs: Pairs, row: int, side: int, broken: list) -> Float[Tensor, "3 side side"]:
+    try:
+        picture = pairs[row].open()
+    except BrokenImage as error:
+        broken.append((row, error.reason))
+        return torch.zeros(3, side, side)
+    view = centre_crop(picture.height, picture.width, side=side)
+    return to_tensor(view.picture(picture))
+
+
+def _open_shard(shard: Path) -> dict[str, np.ndarray]:
+    return {file.stem: np.load(file, mmap_mode="r") for file in sorted(shard.glob("*.npy"))}
+
+
+def _checksums(shard: Path) -> dict[str, int]:
+    return {file.name: zlib.crc32(file.read_bytes()) for file in sorted(shard.glob("*.npy"))}

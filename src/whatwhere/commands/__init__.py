@@ -1,0 +1,79 @@
+"""One file per verb. `whatwhere VERB --help` imports the parser of that verb and nothing heavy."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import os
+import pkgutil
+import sys
+from difflib import get_close_matches
+from typing import NoReturn
+
+
+class Parser(argparse.ArgumentParser):
+    """Errors are one line that says what to type instead."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def verbs() -> list[str]:
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def main(argv: list[str] | None = None) -> int:
+    argv = sys.argv[1:] if argv is None else argv
+    parser = Parser("whatwhere", description=_about(), formatter_class=Raw, add_help=False)
+    parser.add_argument("verb", nargs="?")
+    parser.add_argument("-h", "--help", action="store_true")
+    parser.add_argument("--version", action="store_true")
+    chosen, _ = parser.parse_known_args(argv[:1])
+    if chosen.version:
+        from whatwhere import __version__
+
+        print(f"whatwhere {__version__}")
+        return 0
+    if chosen.verb is None:
+        print(_about())
+        return 0 if chosen.help else 2
+    if chosen.verb not in verbs():
+        close = get_close_matches(chosen.verb, verbs(), n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        parser.error(f"no command is called {chosen.verb!r}{hint} (there are {', '.join(verbs())})")
+    command = importlib.import_module(f"{__name__}.{chosen.verb}")
+    prog = f"whatwhere {chosen.verb}"
+    sub = Parser(prog, description=command.__doc__, formatter_class=Raw, allow_abbrev=False)
+    command.arguments(sub)
+    return _run(command, sub.parse_args(argv[1:]), prog)
+
+
+Raw = argparse.RawDescriptionHelpFormatter
+
+
+def _run(command, args: argparse.Namespace, prog: str) -> int:
+    try:
+        return command.run(args) or 0
+    except KeyboardInterrupt:
+        print(f"{prog}: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (ValueError, ImportError, OSError) as error:
+        if os.environ.get("WHATWHERE_TRACEBACK"):
+            raise
+        print(f"{prog}: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+
+
+def _about() -> str:
+    """What the program is for, and each verb with the first line of its file."""
+    lines = ["whatwhere: learn what is where from captions alone, and find it in photos", ""]
+    for verb in verbs():
+        spec = importlib.util.find_spec(f"{__name__}.{verb}")
+        assert spec is not None and spec.origin is not None
+        with open(spec.origin, encoding="utf-8") as file:
+            lines.append(f"  {verb:<10} {file.readline().strip().strip(chr(34))}")
+    return "\n".join([*lines, "", "whatwhere VERB --help tells more and shows an example."])

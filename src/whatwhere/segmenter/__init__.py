@@ -1,0 +1,187 @@
+"""Segmenter: a model and names; pictures in, label maps out. It has no branch per method.
+
+Every picture is seen through square windows that overlap; a name's score at a pixel is the mean
+over the windows that show it. Names are taken in chunks and only the best so far is kept, so memory
+does not grow with the vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from PIL import Image
+from torch import Tensor
+
+from whatwhere.concepts.names import parse_names
+from whatwhere.concepts.prompts import Prompts
+from whatwhere.model import Model
+from whatwhere.records import EncodedImages, to
+from whatwhere.segmenter.photos import Photo, read_photo
+from whatwhere.segmenter.reading import BACKGROUND, Background, Reading
+from whatwhere.segmenter.segmentation import Segmentation
+from whatwhere.segmenter.windows import Window, windows
+from whatwhere.transforms import short_side, to_tensor, whole
+
+
+class Segmenter:
+    """`segment(photo, names)`; `load` gives one."""
+
+    def __init__(self, model: Model, reading: Reading | None = None):
+        self.model = model.eval()
+        self.reading = reading or Reading()
+        self.device = next(iter(model.state_dict().values())).device
+        self._vectors: dict[tuple, Float[Tensor, "vectors dim"]] = {}
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        photo: Photo,
+        names: str | Sequence[str],
+        *,
+        background: Background | None = None,
+    ) -> Segmentation:
+        """Which of `names` each pixel shows.
+
+        `photo` is a path, a PIL picture, an array [height, width, 3] of bytes or of numbers in
+        [0, 1], or a tensor [3, height, width] in [0, 1]. `names` is "dog, grass|lawn" or a list;
+        `|` joins synonyms, of which the best counts. The label map has the photo's size; where a
+        background rule is set, label 0 is the background.
+        """
+        picture = read_photo(photo)
+        classes = parse_names(names)
+        rule = background or self.reading.background
+        others = parse_names(rule.names) if rule.rule == "names" else []
+        if rule.rule == "names" and not others:
+            raise ValueError('background rule "names" needs names that count as background')
+        vectors, owner = self.name_vectors([*classes, *others])
+        best, label, confidence = self._best(picture, vectors, owner)
+        shown = tuple(synonyms[0] for synonyms in classes)
+        if rule.rule == "none":
+            return Segmentation(_array(label), _array(confidence), shown, picture)
+        if rule.rule == "names":
+            none = label >= len(classes)
+        else:
+            none = (best if rule.rule == "score" else confidence) < rule.threshold
+        label = torch.where(none, 0, label + 1)
+        return Segmentation(_array(label), _array(confidence), (BACKGROUND, *shown), picture)
+
+    def name_vectors(
+        self, classes: Sequence[tuple[str, ...]]
+    ) -> tuple[Float[Tensor, "vectors dim"], Int[Tensor, " vectors"]]:
+        """A unit vector for each synonym of each name, and the row of the name it stands for.
+
+        The mean of the unit vectors of the prompts, normalised, as for CLIP and SimZSS.
+        """
+        flat = tuple(synonym for synonyms in classes for synonym in synonyms)
+        owner = [row for row, synonyms in enumerate(classes) for _ in synonyms]
+        if flat not in self._vectors:
+            self._vectors[flat] = self.model.similarity.readout.names(self._embed(flat))
+        return self._vectors[flat], torch.tensor(owner, device=self.device)
+
+    def _embed(self, flat: Sequence[str]) -> Float[Tensor, "vectors dim"]:
+        tokenizer, ask = self.model.text_encoder.tokenizer, Prompts(self.reading.prompts)
+        means = []
+        for start in range(0, len(flat), self.reading.chunk):
+            some = flat[start : start + self.reading.chunk]
+            texts = [ask(name) for name in some]
+            tokens = tokenizer([tokenizer.clean(text) for name in texts for text in name])
+            encoded = self.model.encode_texts(to(tokens, self.device)).caption
+            means += [part.mean(dim=0) for part in encoded.split([len(t) for t in texts])]
+        return F.normalize(torch.stack(means), dim=-1)
+
+    def scores(
+        self, picture: Image.Image, vectors: Float[Tensor, "vectors dim"]
+    ) -> Float[Tensor, "vectors height width"]:
+        """Scores at every pixel of the photo, all vectors at once (memory grows with them)."""
+        places, encoded, size = self._see(picture)
+        return self._place(places, encoded, size, (picture.height, picture.width), vectors)
+
+    def _best(
+        self,
+        picture: Image.Image,
+        vectors: Float[Tensor, "vectors dim"],
+        owner: Int[Tensor, " vectors"],
+    ) -> tuple[
+        Float[Tensor, "height width"], Int[Tensor, "height width"], Float[Tensor, "height width"]
+    ]:
+        """Best score, its name, and that name's share of the softmax, name by name in chunks."""
+        places, encoded, size = self._see(picture)
+        full = (picture.height, picture.width)
+        best = torch.full(full, -torch.inf, device=self.device)
+        label = torch.zeros(full, dtype=torch.long, device=self.device)
+        mass = torch.full(full, -torch.inf, device=self.device)  # log sum exp of scaled scores
+        for first, last, rows in _chunks(owner, self.reading.chunk):
+            scores = self._place(places, encoded, size, full, vectors[rows])
+            some = _best_synonym(scores, owner[rows] - first, last - first)
+            top, which = some.max(dim=0)
+            label = torch.where(top > best, which + first, label)
+            best = torch.maximum(top, best)
+            mass = torch.logaddexp(mass, (self.reading.scale * some).logsumexp(dim=0))
+        return best, label, (self.reading.scale * best - mass).exp().clamp(max=1)
+
+    def _see(
+        self, picture: Image.Image
+    ) -> tuple[list[Window], list[EncodedImages], tuple[int, int]]:
+        """The picture's windows, encoded in batches, and the size they lie on."""
+        reading, encoder = self.reading, self.model.image_encoder
+        size = (picture.height, picture.width)
+        if reading.side:
+            size = short_side(*size, side=reading.side)
+        shown = to_tensor(whole(picture.height, picture.width, size).picture(picture))
+        places = windows(size, window=reading.window, stride=reading.stride)
+        crops = torch.stack([w.cut(shown, multiple=encoder.patch) for w in places])
+        batches = crops.to(self.device).split(8)
+        return places, [self.model.encode_images(some) for some in batches], size
+
+    def _place(
+        self,
+        places: list[Window],
+        encoded: list[EncodedImages],
+        size: tuple[int, int],
+        full: tuple[int, int],
+        vectors: Float[Tensor, "vectors dim"],
+    ) -> Float[Tensor, "vectors height width"]:
+        """Window scores, brought to the window's pixels, averaged where windows overlap, resized.
+
+        The order of TCL's protocol (mmsegmentation's slide inference): upsample, add, divide by
+        the number of windows, resize to the photo.
+        """
+        canvas = torch.zeros(len(vectors), *size, device=self.device)
+        hits = torch.zeros(size, device=self.device)
+        dense = [self.model.similarity.readout.dense(some, vectors) for some in encoded]
+        for place, scores in zip(places, torch.cat(dense), strict=True):
+            place.add(scores, canvas, hits)
+        canvas /= hits
+        if size == full:
+            return canvas
+        return F.interpolate(canvas[None], full, mode="bilinear", align_corners=False)[0]
+
+
+def _best_synonym(
+    scores: Float[Tensor, "vectors height width"], owner: Int[Tensor, " vectors"], names: int
+) -> Float[Tensor, "names height width"]:
+    if len(scores) == names:
+        return scores
+    best = scores.new_full((names, *scores.shape[1:]), -torch.inf)
+    return best.index_reduce(0, owner, scores, "amax")
+
+
+def _chunks(owner: Int[Tensor, " vectors"], chunk: int):
+    """(first name, one after the last, their rows): whole names, about `chunk` vectors together."""
+    counts = torch.bincount(owner).tolist()
+    first = row = 0
+    while first < len(counts):
+        last, stop = first + 1, row + counts[first]
+        while last < len(counts) and stop + counts[last] - row <= chunk:
+            stop += counts[last]
+            last += 1
+        yield first, last, slice(row, stop)
+        first, row = last, stop
+
+
+def _array(values: Tensor) -> np.ndarray:
+    return values.cpu().numpy()

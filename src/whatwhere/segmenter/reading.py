@@ -1,0 +1,64 @@
+"""How pictures are read: size, windows, prompts, background. Plain settings."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+BACKGROUND = "background"
+
+
+@dataclass(frozen=True)
+class Background:
+    """When a pixel is none of the names.
+
+    rule       "none": never. "score": its best score is below `threshold` (cosine, -1 to 1).
+               "probability": its confidence is (softmax over the names, 0 to 1).
+               "names": one of `names`, which compete beside those asked for, scores best.
+    """
+
+    rule: Literal["none", "score", "probability", "names"] = "none"
+    threshold: float = 0.0
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a picture is read.
+
+    side        pixels of the short side that the picture is resized to; 0 keeps its size
+    window      pixels a side of the square windows; 0 sees the picture whole
+    stride      pixels between windows
+    prompts     set of captions that a name is put into, whose vectors are averaged
+    scale       multiplies scores before the softmax that gives confidences
+    chunk       vectors (names and synonyms) scored at a time
+    """
+
+    side: int = 448
+    window: int = 448
+    stride: int = 224
+    prompts: Literal["name", "photo", "seven", "imagenet"] = "photo"
+    background: Background = Background()
+    scale: float = 1 / 0.07
+    chunk: int = 32
+
+
+def parse_background(text: str) -> Background:
+    """A rule as typed in a shell.
+
+    >>> parse_background("score:0.2").threshold
+    0.2
+    >>> parse_background("names:wall|floor, sky").names
+    ('wall|floor', 'sky')
+    """
+    rule, _, value = text.partition(":")
+    if rule == "none" and not value:
+        return Background()
+    if rule == "names" and value.strip():
+        return Background("names", names=tuple(name.strip() for name in value.split(",")))
+    if rule in ("score", "probability"):
+        try:
+            return Background("score" if rule == "score" else "probability", float(value))
+        except ValueError:
+            raise ValueError(f"background {text!r} lacks a number; write {rule}:0.2") from None
+    raise ValueError(
+        f"no background rule {text!r}; use none, score:0.2, probability:0.5 or names:wall,floor"
+    )

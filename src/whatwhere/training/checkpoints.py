@@ -1,0 +1,106 @@
+"""Checkpoints: safetensors and JSON in a folder that is whole or is not there. No pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, load_model, save_file, save_model
+from torch import nn
+
+FORMAT = 1  # raised when an older reader could not read the folder
+NAME = re.compile(r"step-(\d+)")
+
+
+def save(
+    run: Path, step: int, module: nn.Module, optimizer: torch.optim.Optimizer | None, about: dict
+) -> Path:
+    """Everything needed to go on after `step` steps, and to use the model."""
+    folder = run / "checkpoints" / f"step-{step:08d}"
+    aside = folder.with_name(f".{folder.name}.{os.getpid()}")
+    aside.mkdir(parents=True, exist_ok=True)
+    save_model(module, str(aside / "model.safetensors"))
+    if optimizer is not None:
+        save_file(_moments(module, optimizer), aside / "optimizer.safetensors")
+    about = {"format": FORMAT, "step": step} | about
+    (aside / "about.json").write_text(json.dumps(about, indent=1, ensure_ascii=False))
+    _flush(aside)
+    if folder.exists():
+        shutil.rmtree(folder)
+    aside.rename(folder)
+    _prune(run, keep=2)
+    return folder
+
+
+def newest(path: Path) -> Path:
+    """The checkpoint that `path` is or whose run holds it; ValueError says what was looked for."""
+    if (path / "about.json").is_file() and (path / "model.safetensors").is_file():
+        return path
+    found = sorted(f for f in (path / "checkpoints").glob("step-*") if NAME.fullmatch(f.name))
+    if not found:
+        raise ValueError(
+            f"{path} holds no checkpoint (looked for about.json with model.safetensors, and for "
+            "checkpoints/step-*); give the --out folder of a training run"
+        )
+    return found[-1]
+
+
+def read_about(folder: Path) -> dict[str, Any]:
+    """What a checkpoint says of itself: step, recipe, concepts, version."""
+    try:
+        about = json.loads((folder / "about.json").read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{folder / 'about.json'} is damaged: {error}") from None
+    if about.get("format") != FORMAT:
+        raise ValueError(
+            f"{folder} has checkpoint format {about.get('format')}, this version reads {FORMAT}; "
+            "use the version of whatwhere that wrote it"
+        )
+    return about
+
+
+def read_weights(folder: Path, module: nn.Module) -> None:
+    try:
+        load_model(module, str(folder / "model.safetensors"), strict=True)
+    except RuntimeError as error:
+        first = str(error).strip().splitlines()[-1].strip()
+        raise ValueError(f"the weights in {folder} do not fit its recipe: {first}") from None
+
+
+def read_optimizer(folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Put the moments of every weight back, on the weight's device."""
+    stored = load_file(folder / "optimizer.safetensors")
+    for name, weight in module.named_parameters():
+        if f"{name}/step" in stored:
+            optimizer.state[weight] = {
+                key: stored[f"{name}/{key}"]
+                if key == "step"
+                else stored[f"{name}/{key}"].to(weight)
+                for key in ("step", "exp_avg", "exp_avg_sq")
+            }
+
+
+def _moments(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    return {
+        f"{name}/{key}": value.contiguous()
+        for name, weight in module.named_parameters()
+        for key, value in optimizer.state.get(weight, {}).items()
+    }
+
+
+def _flush(folder: Path) -> None:
+    """Bytes reach the disk before the rename does, so that a crash leaves no half checkpoint."""
+    for file in folder.iterdir():
+        with file.open("rb") as handle:
+            os.fsync(handle.fileno())
+
+
+def _prune(run: Path, *, keep: int) -> None:
+    folders = sorted((run / "checkpoints").glob("step-*"))
+    for folder in folders[:-keep]:
+        shutil.rmtree(folder)

@@ -1,0 +1,30 @@
+"""How long, how fast and how often: the settings of a training run."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Training:
+    """AdamW with linear warm-up and half a cosine to zero, counted in steps.
+
+    warmup        share of all steps below 1, or a number of steps
+    clip          largest norm of the gradient; 0 leaves it as it is
+    precision     bf16: matrix products in bfloat16, logits and losses in float32
+    device        "auto" takes a GPU if there is one
+    *_every       in steps; 0 is never (the last step is always kept and validated)
+    """
+
+    steps: int = 1000
+    lr: float = 1e-3
+    warmup: float = 0.1
+    weight_decay: float = 0.2
+    betas: tuple[float, float] = (0.9, 0.98)
+    eps: float = 1e-6
+    clip: float = 1.0
+    precision: Literal["fp32", "bf16"] = "fp32"
+    device: str = "auto"
+    log_every: int = 10
+    checkpoint_every: int = 500
+    validate_every: int = 0
+    seed: int = 0
