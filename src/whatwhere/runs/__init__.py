@@ -1,0 +1,1 @@
+"""Runs: recipes joined with pictures, captions, checkpoints and benchmarks."""

@@ -1,0 +1,234 @@
+"""A run from start to end: captions read, concepts mined, features cached, model trained."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from tqdm import tqdm
+
+from whatwhere.captions.batches import Batches
+from whatwhere.captions.cached import CachedFeatures, cache_features
+from whatwhere.captions.sources import Pairs, open_pairs, split
+from whatwhere.concepts.bank import Bank
+from whatwhere.model import Model
+from whatwhere.parallel import rank, world
+from whatwhere.recipes import Recipe, to_json
+from whatwhere.records import Batch, ImageFeatures
+from whatwhere.runs.evaluating import retrieval
+from whatwhere.runs.loading import about, build
+from whatwhere.segmenter import Segmenter
+from whatwhere.training import checkpoints, pick_device, train
+
+Watch = Callable[[Segmenter, int], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a run leaves: its folder, what was reported last, and what was left out of it."""
+
+    run: Path
+    report: dict[str, float]
+    skipped: str
+
+
+def run_training(
+    recipe: Recipe,
+    *,
+    captions: str | None = None,
+    kind: str | None = None,
+    out: str | Path,
+    resume: bool = False,
+    watch: Watch | None = None,
+) -> Finished:
+    """Train `recipe` on the captions at a path (or on the recipe's own), into the folder `out`.
+
+    `watch(segmenter, step)` is called before the first step, at every validation and at the end;
+    what it returns is logged. Held-out retrieval is always measured beside it.
+    """
+    run = Path(out)
+    _refuse_mixing(recipe, run, resume)
+    with _processes(recipe.training.device):
+        pairs = _pairs(recipe, captions, kind)
+        halves = split(pairs, held_out=recipe.held_out, seed=0)
+        bank = _bank(recipe, halves.train, run if resume else None)
+        step = build(recipe, concepts=0 if bank is None else len(bank))
+        step.to(pick_device(recipe.training.device))
+        features = _features(recipe, step.model, pairs) if recipe.caching.folder else None
+        train_on = _batches(recipe, step.model, halves.train, pairs, features, bank)
+        if step.model.head.pictures and not resume:
+            _fit_head(step.model, train_on)
+        measure_on = _held_out(recipe, step.model, halves.held_out, pairs, features)
+
+        def validate(model: Model, done: int) -> dict[str, float]:
+            found = retrieval(model, measure_on, range(min(8, measure_on.steps_per_epoch)))
+            if watch is not None:
+                found |= watch(Segmenter(model, recipe.reading), done)
+            return {f"validation/{name}": value for name, value in found.items()}
+
+        def batches(first: int, last: int) -> Iterator[Batch]:
+            for prepared in train_on.from_step(first, last=last):
+                for key, why in prepared.broken:
+                    pairs.skipped.add("broken image", key, why)
+                yield prepared.batch
+
+        if rank() == 0:
+            run.mkdir(parents=True, exist_ok=True)
+            (run / "recipe.json").write_text(json.dumps(to_json(recipe), indent=1))
+        names = [] if bank is None else bank.lines
+        report = train(
+            step,
+            batches,
+            recipe.training,
+            run=run,
+            about=about(recipe, names, captions=captions, pictures=len(pairs)),
+            resume=resume,
+            validate=validate,
+        )
+    for row, why in [] if features is None else features.broken:
+        pairs.skipped.add("broken image", pairs[row].key, why)
+    return Finished(run, report, pairs.skipped.report())
+
+
+def _refuse_mixing(recipe: Recipe, run: Path, resume: bool) -> None:
+    """A folder holds one run: a new one does not overwrite it, a resumed one is the same."""
+    has_run = (run / "checkpoints").is_dir()
+    if has_run and not resume:
+        raise ValueError(f"{run} holds a run already; go on with --resume, or choose another --out")
+    if not resume:
+        return
+    stored = checkpoints.read_about(checkpoints.newest(run))["recipe"]
+    if stored != json.loads(json.dumps(to_json(recipe))):
+        raise ValueError(
+            f"{run} was started with other settings than these; resume with the same recipe and "
+            f"--set as in {run / 'recipe.json'}, or choose another --out"
+        )
+
+
+@contextmanager
+def _processes(device: str):
+    """Join the other processes when started by torchrun."""
+    several = dist.is_torchelastic_launched() and not dist.is_initialized()
+    if several:
+        cuda = pick_device(device).type == "cuda"
+        dist.init_process_group("nccl" if cuda else "gloo")
+        if cuda:
+            torch.cuda.set_device(rank() % torch.cuda.device_count())
+    try:
+        yield
+    finally:
+        if several:
+            dist.destroy_process_group()
+
+
+def _pairs(recipe: Recipe, captions: str | None, kind: str | None) -> Pairs:
+    if captions is not None:
+        return open_pairs(captions, kind=kind)
+    if recipe.captions is None:
+        raise ValueError("this recipe has no captions of its own; say where yours are: --captions")
+    return recipe.captions.pairs()
+
+
+def _bank(recipe: Recipe, pairs: Pairs, resumed: Path | None) -> Bank | None:
+    """The concepts of the run: stored ones when resumed, else read or mined from the captions."""
+    if recipe.concepts is None:
+        return None
+    if resumed is not None:
+        return Bank.parse(checkpoints.read_about(checkpoints.newest(resumed))["concepts"])
+    texts = (caption for sample in pairs for caption in sample.captions)
+    bar = tqdm(texts, desc="mining concepts", unit=" captions", disable=rank() != 0)
+    return recipe.concepts.bank(bar)
+
+
+def _features(recipe: Recipe, model: Model, pairs: Pairs) -> CachedFeatures:
+    """All pairs' features, computed on the first process while the others wait."""
+    if not recipe.image.frozen:
+        raise ValueError("features can be cached only of a frozen image encoder; image.frozen=True")
+    device = next(iter(model.state_dict().values())).device
+
+    @torch.no_grad()
+    def encode(images: torch.Tensor) -> ImageFeatures:
+        return model.features(images.to(device))
+
+    def cached() -> CachedFeatures:
+        model.eval()
+        return cache_features(
+            pairs,
+            encode,
+            recipe.caching,
+            side=recipe.batching.side,
+            identity=_identity(recipe, model),
+        )
+
+    first = cached() if rank() == 0 else None
+    if world() > 1:
+        dist.barrier()
+    return first or cached()
+
+
+def _identity(recipe: Recipe, model: Model) -> str:
+    """The encoder's settings and a digest of its weights."""
+    digest = hashlib.sha256(json.dumps(to_json(recipe.image), sort_keys=True).encode())
+    for name, tensor in sorted(model.image_encoder.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _batches(
+    recipe: Recipe,
+    model: Model,
+    half: Pairs,
+    pairs: Pairs,
+    features: CachedFeatures | None,
+    bank: Bank | None,
+    **changed,
+) -> Batches:
+    rows = {sample.key: row for row, sample in enumerate(pairs)}
+    return Batches(
+        half,
+        replace(recipe.batching, **changed),
+        tokenizer=model.text_encoder.tokenizer,
+        find_phrases=None if bank is None else bank.matcher(),
+        seed=recipe.training.seed,
+        features=None if features is None else features.of([rows[s.key] for s in half]),
+        rank=0 if changed else rank(),
+        world=1 if changed else world(),
+    )
+
+
+def _held_out(
+    recipe: Recipe, model: Model, half: Pairs, pairs: Pairs, features: CachedFeatures | None
+) -> Batches:
+    """Held-out pairs in batches of at most 200, seen without random crops."""
+    lost = 0 if features is None else len(features.broken)
+    batch = max(min(200, len(half) - lost), 1)
+    plain = {"batch": batch, "crop": (1.0, 1.0), "mirror": False, "workers": 0, "per": "picture"}
+    return _batches(recipe, model, half, pairs, features, None, **plain)
+
+
+@torch.no_grad()
+def _fit_head(model: Model, batches: Batches) -> None:
+    """Show the head as many training pictures as it asks for."""
+    device = next(iter(model.state_dict().values())).device
+    share = batches.settings.batch // batches.world
+    needed = min(-(-model.head.pictures // share), batches.steps_per_epoch)
+
+    def seen() -> Iterator[ImageFeatures]:
+        for prepared in islice(batches.from_step(0, last=needed), needed):
+            batch = prepared.batch
+            if batch.features is not None:
+                yield batch.features
+            else:
+                assert batch.images is not None
+                yield model.features(batch.images.to(device))
+
+    model.eval()
+    model.head.fit(seen())
