@@ -23,7 +23,7 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, *gradients):
-        gradient = gradients[0].contiguous()
+        gradient = gradients[0].clone(memory_format=torch.contiguous_format)
         dist.all_reduce(gradient)
         return gradient.chunk(world())[rank()]
 

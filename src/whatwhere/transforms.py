@@ -53,40 +53,43 @@ def whole(height: int, width: int, size: tuple[int, int]) -> View:
     return View((0, 0, height, width), size)
 
 
-def centre_crop(height: int, width: int, *, side: int) -> View:
-    """The largest centred square, shown at side x side."""
-    short = min(height, width)
-    return View(((height - short) / 2, (width - short) / 2, short, short), (side, side))
+def centre_crop(height: int, width: int, *, size: tuple[int, int]) -> View:
+    """The largest centred box of the shape of `size` (height, width), shown at `size`."""
+    scale = min(height / size[0], width / size[1])
+    rows, cols = size[0] * scale, size[1] * scale
+    return View(((height - rows) / 2, (width - cols) / 2, rows, cols), size)
 
 
 def random_crop(
     height: int,
     width: int,
     *,
-    side: int,
+    size: tuple[int, int],
     scale: tuple[float, float],
     ratio: tuple[float, float] = (3 / 4, 4 / 3),
     mirror: bool = False,
     draw: np.random.Generator,
 ) -> View:
-    """A random part of the picture (share of its area in `scale`), shown at side x side.
+    """A random part of the picture (share of its area in `scale`), shown at `size`.
 
     The usual random resized crop: ten tries, then the largest centred box of an allowed ratio.
+    Ratios (width to height) are relative to that of `size`.
     """
-    area = height * width
+    area, shape = height * width, size[1] / size[0]
+    low, high = ratio[0] * shape, ratio[1] * shape
     for _ in range(10):
         share = draw.uniform(*scale) * area
-        aspect = math.exp(draw.uniform(math.log(ratio[0]), math.log(ratio[1])))
+        aspect = math.exp(draw.uniform(math.log(low), math.log(high)))
         cols, rows = round(math.sqrt(share * aspect)), round(math.sqrt(share / aspect))
         if 0 < cols <= width and 0 < rows <= height:
             top, left = draw.integers(height - rows + 1), draw.integers(width - cols + 1)
             break
     else:
-        cols = round(min(width, height * ratio[1]))
-        rows = round(min(height, width / ratio[0]))
+        cols = round(min(width, height * high))
+        rows = round(min(height, width / low))
         top, left = (height - rows) // 2, (width - cols) // 2
-    mirrored = mirror and draw.random() < 0.5
-    return View((float(top), float(left), float(rows), float(cols)), (side, side), mirrored)
+    mirrored = mirror and bool(draw.random() < 0.5)
+    return View((float(top), float(left), float(rows), float(cols)), size, mirrored)
 
 
 def short_side(height: int, width: int, *, side: int, long: int | None = None) -> tuple[int, int]:

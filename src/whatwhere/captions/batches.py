@@ -48,11 +48,11 @@ class Batching:
 
     per       "picture": one sample is a picture with one of its captions, drawn anew each epoch.
               "caption": every caption is a sample of its own.
-    crop      share of the picture's area that a random crop keeps; (1, 1) takes the centre square.
+    crop      share of the picture's area that a random crop keeps; (1, 1) takes the centre.
     """
 
     batch: int = 256
-    side: int = 224  # pixels
+    size: tuple[int, int] = (224, 224)  # height, width in pixels
     crop: tuple[float, float] = (0.9, 1.0)
     mirror: bool = False
     per: Literal["picture", "caption"] = "picture"
@@ -170,9 +170,9 @@ class Batches(Dataset):
     def _cut(self, picture: Image.Image, draw: np.random.Generator) -> torch.Tensor:
         s, (width, height) = self.settings, picture.size
         if s.crop == (1.0, 1.0) and not s.mirror:
-            view = centre_crop(height, width, side=s.side)
+            view = centre_crop(height, width, size=s.size)
         else:
-            view = random_crop(height, width, side=s.side, scale=s.crop, mirror=s.mirror, draw=draw)
+            view = random_crop(height, width, size=s.size, scale=s.crop, mirror=s.mirror, draw=draw)
         return to_tensor(view.picture(picture))
 
 

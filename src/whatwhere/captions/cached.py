@@ -11,6 +11,7 @@ import copy
 import hashlib
 import json
 import os
+import shutil
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -117,17 +118,18 @@ def cache_features(
     encode: Callable[[Float[Tensor, "batch 3 height width"]], ImageFeatures],
     settings: Caching,
     *,
-    side: int,
+    size: tuple[int, int],
     identity: str,
 ) -> CachedFeatures:
-    """Features of the centre square of every picture, at side x side pixels.
+    """Features of the centre of every picture, at `size` (height, width in pixels).
 
     `identity` names what computed them (encoder settings and a digest of its weights). A broken
     picture leaves zeros, which must not be trained on: see `broken`.
     """
     assert settings.folder is not None
     keys = [pairs[i].key for i in range(len(pairs))]
-    decides = {"identity": identity, "side": side, "precision": settings.precision, "shard": SHARD}
+    decides = {"identity": identity, "size": size, "precision": settings.precision, "shard": SHARD}
+    decides["pictures"] = _glimpse(pairs)
     digest = hashlib.sha256(json.dumps([decides, keys]).encode()).hexdigest()[:16]
     folder = Path(settings.folder).expanduser() / digest
     folder.mkdir(parents=True, exist_ok=True)
@@ -141,18 +143,18 @@ def cache_features(
     with tqdm(total=todo, desc="caching features", unit=" photos", disable=not missing) as bar:
         for number in missing:
             rows = range(number * SHARD, min((number + 1) * SHARD, len(pairs)))
-            _write_shard(folder / f"shard-{number:05d}", pairs, rows, encode, settings, side, bar)
+            _write_shard(folder / f"shard-{number:05d}", pairs, rows, encode, settings, size, bar)
     return CachedFeatures(folder, len(pairs))
 
 
-def _write_shard(shard: Path, pairs: Pairs, rows: range, encode, settings, side, bar) -> None:
+def _write_shard(shard: Path, pairs: Pairs, rows: range, encode, settings, size, bar) -> None:
     aside = shard.with_name(f".{shard.name}.{os.getpid()}")
     aside.mkdir(exist_ok=True)
     parts: dict[str, list[np.ndarray]] = {}
     broken: list[tuple[int, str]] = []
     for start in range(rows.start, rows.stop, settings.batch):
         some = range(start, min(start + settings.batch, rows.stop))
-        pictures = torch.stack([_picture(pairs, row, side, broken) for row in some])
+        pictures = torch.stack([_picture(pairs, row, size, broken) for row in some])
         features = encode(pictures)
         for name, vectors in (("patches", features.patches), ("cls", features.cls)):
             if vectors is not None:
@@ -164,17 +166,31 @@ def _write_shard(shard: Path, pairs: Pairs, rows: range, encode, settings, side,
         np.save(aside / f"{name}.npy", np.concatenate(arrays))
     (aside / "broken.json").write_text(json.dumps(broken))
     (aside / "checksums.json").write_text(json.dumps(_checksums(aside)))
+    shutil.rmtree(shard, ignore_errors=True)  # one without checksums is not complete
     aside.rename(shard)
 
 
-def _picture(pairs: Pairs, row: int, side: int, broken: list) -> Float[Tensor, "3 side side"]:
+def _picture(
+    pairs: Pairs, row: int, size: tuple[int, int], broken: list
+) -> Float[Tensor, "3 height width"]:
     try:
         picture = pairs[row].open()
     except BrokenImage as error:
         broken.append((row, error.reason))
-        return torch.zeros(3, side, side)
-    view = centre_crop(picture.height, picture.width, side=side)
+        return torch.zeros(3, *size)
+    view = centre_crop(picture.height, picture.width, size=size)
     return to_tensor(view.picture(picture))
+
+
+def _glimpse(pairs: Pairs) -> str:
+    """A digest of a few pictures, because another data set may have the same keys."""
+    digest = hashlib.sha256()
+    for row in np.linspace(0, len(pairs) - 1, min(16, len(pairs))).astype(int).tolist():
+        try:
+            digest.update(pairs[row].open().tobytes())
+        except BrokenImage as error:
+            digest.update(error.reason.encode())
+    return digest.hexdigest()
 
 
 def _open_shard(shard: Path) -> dict[str, np.ndarray]:

@@ -52,12 +52,19 @@ class WhitenHead(nn.Module):
 
     @torch.no_grad()
     def fit(self, features: Iterator[ImageFeatures]) -> None:
-        """Mean and principal directions of all patches in `features`."""
+        """Mean and principal directions of all patches in `features`.
+
+        Counted from the mean of the first pictures: squares of vectors that lie far from zero
+        would round small spreads away.
+        """
         width = len(self.mean)
-        count, total = 0, torch.zeros(width, dtype=torch.float64)
+        count, origin, total = 0, torch.zeros(width), torch.zeros(width, dtype=torch.float64)
         products = torch.zeros(width, width, dtype=torch.float64)
         for some in features:
             patches = some.patches.reshape(-1, width).float().cpu()
+            if count == 0:
+                origin = patches.mean(dim=0)
+            patches = patches - origin
             count += len(patches)
             total += patches.sum(dim=0).double()
             products += (patches.mT @ patches).double()
@@ -67,6 +74,8 @@ class WhitenHead(nn.Module):
         spread, directions = torch.linalg.eigh(products / count - torch.outer(mean, mean))
         keep = self.matrix.shape[1]
         spread, directions = spread.flip(0)[:keep], directions.flip(1)[:, :keep]
+        if spread[0] <= 0:
+            raise ValueError("all patches are the same; whiten features of pictures that differ")
         floor = spread[0] * 1e-6  # directions without spread would only amplify noise
-        self.mean.copy_(mean)
+        self.mean.copy_(origin + mean)
         self.matrix.copy_(directions * spread.clamp(min=floor) ** -self.power)

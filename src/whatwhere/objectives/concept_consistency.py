@@ -94,7 +94,7 @@ class ConceptConsistencyObjective(nn.Module):
             raise ValueError("concept_consistency needs phrases; give the recipe a concept bank")
         words, regions = encoded.texts.words.float(), encoded.images.regions.float()
         present = self._present(phrases.concept)
-        if len(phrases.concept) == 0 and not self._shared():
+        if len(present) == 0 or (len(phrases.concept) == 0 and not self._shared()):
             return self._losses(words.sum() * 0, words.new_zeros(()), phrases)
         with torch.autocast(words.device.type, enabled=False):
             classes = self._classes(phrase_vectors(words, phrases), phrases.concept, present)

@@ -49,9 +49,3 @@ class PatchPool:
             patches if cls is None or not self.with_cls else torch.cat((cls[:, None], patches), 1)
         )
         return tokens.amax(dim=1) if self.how == "max" else tokens.mean(dim=1)
-
-
-def _joined(
-    cls: Float[Tensor, "batch dim"], patches: Float[Tensor, "batch patches dim"]
-) -> Float[Tensor, "batch tokens dim"]:
-    return torch.cat([cls[:, None], patches], dim=1)

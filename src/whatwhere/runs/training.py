@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from whatwhere.captions.batches import Batches
 from whatwhere.captions.cached import CachedFeatures, cache_features
+from whatwhere.captions.samples import Skipped
 from whatwhere.captions.sources import Pairs, open_pairs, split
 from whatwhere.concepts.bank import Bank
 from whatwhere.model import Model
@@ -133,7 +134,7 @@ def _pairs(recipe: Recipe, captions: str | None, kind: str | None) -> Pairs:
         return open_pairs(captions, kind=kind)
     if recipe.captions is None:
         raise ValueError("this recipe has no captions of its own; say where yours are: --captions")
-    return recipe.captions.pairs()
+    return Pairs(tuple(recipe.captions), Skipped())
 
 
 def _bank(recipe: Recipe, pairs: Pairs, resumed: Path | None) -> Bank | None:
@@ -163,7 +164,7 @@ def _features(recipe: Recipe, model: Model, pairs: Pairs) -> CachedFeatures:
             pairs,
             encode,
             recipe.caching,
-            side=recipe.batching.side,
+            size=recipe.batching.size,
             identity=_identity(recipe, model),
         )
 

@@ -7,7 +7,8 @@ does not grow with the vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor
 
-from whatwhere.concepts.names import parse_names
+from whatwhere.concepts.names import parse_names, refuse_shared
 from whatwhere.concepts.prompts import Prompts
 from whatwhere.model import Model
 from whatwhere.records import EncodedImages, to
@@ -25,6 +26,17 @@ from whatwhere.segmenter.reading import BACKGROUND, Background, Reading
 from whatwhere.segmenter.segmentation import Segmentation
 from whatwhere.segmenter.windows import Window, windows
 from whatwhere.transforms import short_side, to_tensor, whole
+
+SCORES = 2**26  # numbers held at a time: 256 MiB, so large photos are scored by fewer names
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A picture's windows, encoded in batches, and the size that they lie on."""
+
+    places: list[Window]
+    encoded: list[EncodedImages]
+    size: tuple[int, int]
 
 
 class Segmenter:
@@ -55,8 +67,10 @@ class Segmenter:
         classes = parse_names(names)
         rule = background or self.reading.background
         others = parse_names(rule.names) if rule.rule == "names" else []
-        if rule.rule == "names" and not others:
-            raise ValueError('background rule "names" needs names that count as background')
+        if rule.rule != "none":
+            taken = (BACKGROUND, *(synonym for synonyms in others for synonym in synonyms))
+            places = ["the background", *(f"name {i + 1}" for i in range(len(classes)))]
+            refuse_shared([taken, *classes], places)
         vectors, owner = self.name_vectors([*classes, *others])
         best, label, confidence = self._best(picture, vectors, owner)
         shown = tuple(synonyms[0] for synonyms in classes)
@@ -97,8 +111,19 @@ class Segmenter:
         self, picture: Image.Image, vectors: Float[Tensor, "vectors dim"]
     ) -> Float[Tensor, "vectors height width"]:
         """Scores at every pixel of the photo, all vectors at once (memory grows with them)."""
-        places, encoded, size = self._see(picture)
-        return self._place(places, encoded, size, (picture.height, picture.width), vectors)
+        full = (picture.height, picture.width)
+        return self.slide(self._resized(picture), vectors=vectors, full=full)
+
+    @torch.no_grad()
+    def slide(
+        self,
+        pixels: Float[Tensor, "3 seen_height seen_width"],
+        *,
+        vectors: Float[Tensor, "vectors dim"],
+        full: tuple[int, int],
+    ) -> Float[Tensor, "vectors height width"]:
+        """Scores, at the size `full`, of pixels that have the size at which windows see them."""
+        return self._place(self._see(pixels), vectors, full)
 
     def _best(
         self,
@@ -109,54 +134,52 @@ class Segmenter:
         Float[Tensor, "height width"], Int[Tensor, "height width"], Float[Tensor, "height width"]
     ]:
         """Best score, its name, and that name's share of the softmax, name by name in chunks."""
-        places, encoded, size = self._see(picture)
-        full = (picture.height, picture.width)
+        seen, full = self._see(self._resized(picture)), (picture.height, picture.width)
         best = torch.full(full, -torch.inf, device=self.device)
         label = torch.zeros(full, dtype=torch.long, device=self.device)
-        mass = torch.full(full, -torch.inf, device=self.device)  # log sum exp of scaled scores
-        for first, last, rows in _chunks(owner, self.reading.chunk):
-            scores = self._place(places, encoded, size, full, vectors[rows])
+        mass = torch.zeros(full, device=self.device)  # sum of exp(scale * (score - best))
+        chunk = min(self.reading.chunk, SCORES // (picture.height * picture.width))
+        for first, last, rows in _chunks(owner, chunk):
+            scores = self._place(seen, vectors[rows], full)
             some = _best_synonym(scores, owner[rows] - first, last - first)
             top, which = some.max(dim=0)
             label = torch.where(top > best, which + first, label)
-            best = torch.maximum(top, best)
-            mass = torch.logaddexp(mass, (self.reading.scale * some).logsumexp(dim=0))
-        return best, label, (self.reading.scale * best - mass).exp().clamp(max=1)
+            top = torch.maximum(top, best)
+            mass *= best.sub_(top).mul_(self.reading.scale).exp_()
+            mass += some.sub_(top).mul_(self.reading.scale).exp_().sum(dim=0)
+            best = top
+        return best, label, 1 / mass
 
-    def _see(
-        self, picture: Image.Image
-    ) -> tuple[list[Window], list[EncodedImages], tuple[int, int]]:
-        """The picture's windows, encoded in batches, and the size they lie on."""
-        reading, encoder = self.reading, self.model.image_encoder
+    def _resized(self, picture: Image.Image) -> Float[Tensor, "3 height width"]:
         size = (picture.height, picture.width)
-        if reading.side:
-            size = short_side(*size, side=reading.side)
-        shown = to_tensor(whole(picture.height, picture.width, size).picture(picture))
+        if self.reading.side:
+            size = short_side(*size, side=self.reading.side, long=self.reading.long)
+        size = (max(size[0], 1), max(size[1], 1))
+        return to_tensor(whole(picture.height, picture.width, size).picture(picture))
+
+    def _see(self, pixels: Float[Tensor, "3 height width"]) -> _Seen:
+        reading, encoder = self.reading, self.model.image_encoder
+        size = (pixels.shape[1], pixels.shape[2])
         places = windows(size, window=reading.window, stride=reading.stride)
-        crops = torch.stack([w.cut(shown, multiple=encoder.patch) for w in places])
+        crops = torch.stack([w.cut(pixels, multiple=encoder.patch) for w in places])
         batches = crops.to(self.device).split(8)
-        return places, [self.model.encode_images(some) for some in batches], size
+        return _Seen(places, [self.model.encode_images(some) for some in batches], size)
 
     def _place(
-        self,
-        places: list[Window],
-        encoded: list[EncodedImages],
-        size: tuple[int, int],
-        full: tuple[int, int],
-        vectors: Float[Tensor, "vectors dim"],
+        self, seen: _Seen, vectors: Float[Tensor, "vectors dim"], full: tuple[int, int]
     ) -> Float[Tensor, "vectors height width"]:
         """Window scores, brought to the window's pixels, averaged where windows overlap, resized.
 
         The order of TCL's protocol (mmsegmentation's slide inference): upsample, add, divide by
         the number of windows, resize to the photo.
         """
-        canvas = torch.zeros(len(vectors), *size, device=self.device)
-        hits = torch.zeros(size, device=self.device)
-        dense = [self.model.similarity.readout.dense(some, vectors) for some in encoded]
-        for place, scores in zip(places, torch.cat(dense), strict=True):
+        canvas = torch.zeros(len(vectors), *seen.size, device=self.device)
+        hits = torch.zeros(seen.size, device=self.device)
+        dense = [self.model.similarity.readout.dense(some, vectors) for some in seen.encoded]
+        for place, scores in zip(seen.places, torch.cat(dense), strict=True):
             place.add(scores, canvas, hits)
         canvas /= hits
-        if size == full:
+        if seen.size == full:
             return canvas
         return F.interpolate(canvas[None], full, mode="bilinear", align_corners=False)[0]
 
@@ -167,10 +190,10 @@ def _best_synonym(
     if len(scores) == names:
         return scores
     best = scores.new_full((names, *scores.shape[1:]), -torch.inf)
-    return best.index_reduce(0, owner, scores, "amax")
+    return best.scatter_reduce(0, owner[:, None, None].expand_as(scores), scores, "amax")
 
 
-def _chunks(owner: Int[Tensor, " vectors"], chunk: int):
+def _chunks(owner: Int[Tensor, " vectors"], chunk: int) -> Iterator[tuple[int, int, slice]]:
     """(first name, one after the last, their rows): whole names, about `chunk` vectors together."""
     counts = torch.bincount(owner).tolist()
     first = row = 0

@@ -22,7 +22,8 @@ def read_photo(photo: Photo) -> Image.Image:
     if isinstance(photo, torch.Tensor):
         if photo.ndim != 3 or photo.shape[0] != 3:
             raise ValueError(f"a tensor photo is [3, height, width] in [0, 1]; got {_of(photo)}")
-        photo = photo.detach().cpu().permute(1, 2, 0).numpy()
+        photo = photo.detach().cpu().permute(1, 2, 0)
+        photo = (photo.float() if photo.is_floating_point() else photo).numpy()
     if isinstance(photo, np.ndarray):
         return _from_array(photo)
     raise ValueError(f"a photo is a path, a PIL picture, an array or a tensor; got {type(photo)}")
@@ -46,8 +47,8 @@ def _from_array(pixels: np.ndarray) -> Image.Image:
             f"an array photo is [height, width, 3] or [height, width]; got {_of(pixels)}"
         )
     if np.issubdtype(pixels.dtype, np.floating):
-        if not np.isfinite(pixels).all() or pixels.min() < 0 or pixels.max() > 1:
-            low, high = float(np.nanmin(pixels)), float(np.nanmax(pixels))
+        low, high = float(pixels.min()), float(pixels.max())
+        if not 0 <= low <= high <= 1:  # also refuses what is not a number
             raise ValueError(
                 f"a photo of floats lies in [0, 1]; got {low:g} to {high:g}: divide bytes by 255"
             )

@@ -1,9 +1,11 @@
 """How pictures are read: size, windows, prompts, background. Plain settings."""
 
+import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 BACKGROUND = "background"
+Rule = Literal["none", "score", "probability", "names"]
 
 
 @dataclass(frozen=True)
@@ -15,9 +17,13 @@ class Background:
                "names": one of `names`, which compete beside those asked for, scores best.
     """
 
-    rule: Literal["none", "score", "probability", "names"] = "none"
+    rule: Rule = "none"
     threshold: float = 0.0
     names: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        if self.rule not in get_args(Rule):
+            raise ValueError(f"no background rule {self.rule!r}; use {', '.join(get_args(Rule))}")
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,7 @@ class Reading:
     """How a picture is read.
 
     side        pixels of the short side that the picture is resized to; 0 keeps its size
+    long        the most pixels of the long side, whatever that makes of the short one (TCL: 2048)
     window      pixels a side of the square windows; 0 sees the picture whole
     stride      pixels between windows
     prompts     set of captions that a name is put into, whose vectors are averaged
@@ -33,6 +40,7 @@ class Reading:
     """
 
     side: int = 448
+    long: int = 2048
     window: int = 448
     stride: int = 224
     prompts: Literal["name", "photo", "seven", "imagenet"] = "photo"
@@ -56,9 +64,12 @@ def parse_background(text: str) -> Background:
         return Background("names", names=tuple(name.strip() for name in value.split(",")))
     if rule in ("score", "probability"):
         try:
-            return Background("score" if rule == "score" else "probability", float(value))
+            threshold = float(value)
         except ValueError:
-            raise ValueError(f"background {text!r} lacks a number; write {rule}:0.2") from None
+            threshold = math.nan
+        if math.isnan(threshold):
+            raise ValueError(f"background {text!r} lacks a number; write {rule}:0.2")
+        return Background("score" if rule == "score" else "probability", threshold)
     raise ValueError(
         f"no background rule {text!r}; use none, score:0.2, probability:0.5 or names:wall,floor"
     )

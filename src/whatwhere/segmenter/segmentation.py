@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
+
+from whatwhere.segmenter.reading import BACKGROUND
+
+LEGEND = 40  # names at most
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,7 @@ class Segmentation:
         if len(self.names) <= 256:
             size = (self.labels.shape[1], self.labels.shape[0])
             picture = Image.frombytes("P", size, self.labels.astype(np.uint8).tobytes())
-            picture.putpalette(colors(len(self.names)).ravel().tolist())
+            picture.putpalette(palette(self.names).ravel().tolist())
         else:
             picture = Image.fromarray(self.labels.astype(np.uint16))
         about = PngInfo()
@@ -51,59 +57,111 @@ class Segmentation:
         picture.save(path, pnginfo=about)
         return path
 
-    def overlay(self, *, strength: float = 0.55) -> Image.Image:
+    def overlay(self, *, strength: float = 0.6) -> Image.Image:
         """The photo under its labels' colours, outlines, and a legend of the names that occur.
 
-        Colours fade where the confidence is low.
+        Colours fade where the confidence is low; what is background is only greyed.
         """
         photo = np.asarray(self.photo, dtype=np.float32)
-        tint = colors(len(self.names))[self.labels].astype(np.float32)
+        tint = palette(self.names)[self.labels].astype(np.float32)
         floor = 1 / max(len(self.names), 2)
         sure = ((self.confidence - floor) / (1 - floor)).clip(0, 1) ** 0.5
         alpha = strength * (0.45 + 0.55 * sure)[..., None]
         mixed = photo * (1 - alpha) + tint * alpha
-        mixed[_edges(self.labels)] = 255
+        mixed[_edges(self.labels, thick=max(1, round(min(self.labels.shape) / 400)))] = 255
         return _with_legend(Image.fromarray(mixed.round().astype(np.uint8)), self)
 
 
-def colors(count: int) -> np.ndarray:
-    """Colours [count, 3] far apart in hue, the same for the same row in every picture."""
-    rows = np.arange(count)
-    hue = (0.58 + rows * 0.61803398875) % 1.0
-    light = np.array([0.86, 0.62, 0.98])[rows % 3]
-    rich = np.array([0.72, 0.85, 0.5])[(rows // 3) % 3]
-    sector = (hue * 6)[:, None] + np.array([5.0, 3.0, 1.0])
-    wave = np.minimum(sector % 6, 4 - sector % 6).clip(0, 1)
-    return np.rint(255 * light[:, None] * (1 - rich[:, None] * wave)).astype(np.uint8)
+def palette(names: Sequence[str]) -> UInt8[np.ndarray, "names 3"]:
+    """A colour for each name; grey for the background."""
+    found = colors(len(names))
+    found[[name == BACKGROUND for name in names]] = 72
+    return found
 
 
-def _edges(labels: np.ndarray) -> np.ndarray:
+def colors(count: int) -> UInt8[np.ndarray, "names 3"]:
+    """Colours that look unlike each other, the same for the same row in every picture."""
+    known = _unlike_colors()
+    return known[np.arange(count) % len(known)]
+
+
+@cache
+def _unlike_colors() -> UInt8[np.ndarray, "colors 3"]:
+    """256 colours; each is as far as can be from those before it.
+
+    Distances are those of Oklab (Ottosson 2020), where equal steps look about equally large. Nearly
+    black, white, grey and glaring colours are left out: they would hide the photo or outlines.
+    """
+    levels = np.linspace(0, 1, 18)
+    rgb = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 3)
+    lab = _oklab(rgb)
+    chroma = np.hypot(lab[:, 1], lab[:, 2])
+    usable = (lab[:, 0] > 0.5) & (lab[:, 0] < 0.87) & (chroma > 0.1) & (chroma < 0.24)
+    rgb, lab = rgb[usable], lab[usable]
+    chosen = [int(np.linalg.norm(lab - _oklab(np.array([[0.15, 0.5, 0.9]])), axis=1).argmin())]
+    nearest = np.full(len(lab), np.inf)
+    while len(chosen) < 256:
+        nearest = np.minimum(nearest, np.linalg.norm(lab - lab[chosen[-1]], axis=1))
+        chosen.append(int(nearest.argmax()))
+    return np.rint(255 * rgb[chosen]).astype(np.uint8)
+
+
+def _oklab(rgb: Float[np.ndarray, "colors 3"]) -> Float[np.ndarray, "colors 3"]:
+    """sRGB in [0, 1] as lightness, green to red, blue to yellow."""
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    cones = np.array(
+        [
+            [0.4122214708, 0.5363325363, 0.0514459929],
+            [0.2119034982, 0.6806995451, 0.1073969566],
+            [0.0883024619, 0.2817188376, 0.6299787005],
+        ]
+    )
+    axes = np.array(
+        [
+            [0.2104542553, 0.7936177850, -0.0040720468],
+            [1.9779984951, -2.4285922050, 0.4505937099],
+            [0.0259040371, 0.7827717662, -0.8086757660],
+        ]
+    )
+    return np.cbrt(linear @ cones.T) @ axes.T
+
+
+def _edges(
+    labels: Int[np.ndarray, "height width"], *, thick: int
+) -> Bool[np.ndarray, "height width"]:
     edge = np.zeros(labels.shape, dtype=bool)
     edge[:, 1:] |= labels[:, 1:] != labels[:, :-1]
     edge[1:] |= labels[1:] != labels[:-1]
+    for _ in range(thick - 1):
+        edge[:, :-1] |= edge[:, 1:]
+        edge[:-1] |= edge[1:]
     return edge
 
 
 def _with_legend(picture: Image.Image, found: Segmentation) -> Image.Image:
     """The picture above one row of chips (or as many as it takes), largest name first."""
     shares = [(name, share) for name, share in found.shares().items() if share >= 0.001]
-    size = max(11, round(picture.width / 32))
-    font = ImageFont.load_default(size)
-    pad, line = size // 2, round(size * 1.7)
-    chips, x, y = [], pad, pad
-    for name, share in shares:
-        text = f"{name}  {share:.0%}"
-        width = round(font.getlength(text)) + line + pad
-        if x + width > picture.width and x > pad:
+    chosen = dict(zip(found.names, palette(found.names).tolist(), strict=True))
+    chips = [
+        (f"{name}  {share:.0%}" if share >= 0.01 else f"{name}  <1%", tuple(chosen[name]))
+        for name, share in shares[:LEGEND]
+    ]
+    if len(shares) > LEGEND:
+        chips.append((f"and {len(shares) - LEGEND} more", (255, 255, 255)))
+    size = max(12, round(picture.width / 32))
+    font, pad, line = ImageFont.load_default(size), size // 2, round(size * 1.7)
+    lengths = [round(font.getlength(text)) + size + pad for text, _ in chips]
+    width = max(picture.width, max(lengths) + 2 * pad)
+    places, x, y = [], pad, pad
+    for length in lengths:
+        if x + length + pad > width and x > pad:
             x, y = pad, y + line
-        chips.append((name, text, x, y))
-        x += width + pad
-    paper = Image.new("RGB", (picture.width, picture.height + y + line + pad), "white")
+        places.append((x, picture.height + y))
+        x += length + 2 * pad
+    paper = Image.new("RGB", (width, picture.height + y + line), "white")
     paper.paste(picture, (0, 0))
-    draw, palette = ImageDraw.Draw(paper), colors(len(found.names))
-    for name, text, x, y in chips:
-        top = picture.height + y
-        color = tuple(int(v) for v in palette[found.names.index(name)])
-        draw.rounded_rectangle((x, top, x + size, top + size), radius=size // 4, fill=color)
-        draw.text((x + size + pad, top + size / 2), text, fill="black", font=font, anchor="lm")
+    draw = ImageDraw.Draw(paper)
+    for (text, color), (x, y) in zip(chips, places, strict=True):
+        draw.rounded_rectangle((x, y, x + size, y + size), radius=size // 4, fill=color)
+        draw.text((x + size + pad, y + size / 2), text, fill="black", font=font, anchor="lm")
     return paper

@@ -1,0 +1,45 @@
+"""Weights from a local file, in either of the two usual formats, without running code from it."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+
+def read(path: str) -> dict[str, Tensor]:
+    """Tensors by name, in float32 where they are floating (files often hold half precision).
+
+    A `.safetensors` file, or a torch file that holds a state dict, bare or under `state_dict` or
+    `model`; the `module.` that data-parallel training puts in front is removed.
+    """
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise ValueError(f"no weights at {path}; give the path of a .safetensors or .pth file")
+    if file.suffix == ".safetensors":
+        state = load_file(file)
+    else:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+        for key in ("state_dict", "model"):
+            state = state.get(key, state)
+    tensors = {k.removeprefix("module."): v for k, v in state.items() if isinstance(v, Tensor)}
+    if not tensors:
+        raise ValueError(f"{path} holds no tensors by name; give a file with a state dict")
+    return {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
+
+
+def under(state: dict[str, Tensor], *, landmark: str, wanted: Iterable[str]) -> dict[str, Tensor]:
+    """The wanted tensors, found below whatever prefix `landmark` has in the file."""
+    prefixes = [key.removesuffix(landmark) for key in state if key.endswith(landmark)]
+    if not prefixes:
+        some = ", ".join(list(state)[:3])
+        raise ValueError(f"the weights have no {landmark!r} (they begin with {some}); wrong file?")
+    prefix = min(prefixes, key=len)
+    missing = [key for key in wanted if prefix + key not in state]
+    if missing:
+        raise ValueError(
+            f"the weights lack {len(missing)} tensors, e.g. {prefix + missing[0]!r}; "
+            "choose the settings that the file was trained with"
+        )
+    return {key: state[prefix + key] for key in wanted}

@@ -1,0 +1,29 @@
+"""The two heads that learn nothing from pictures alone."""
+
+import torch
+
+from whatwhere.heads.identity import Identity
+from whatwhere.heads.linear import Linear
+from whatwhere.records import ImageFeatures, Sizes
+
+
+def test_identity_changes_nothing():
+    features = ImageFeatures(torch.randn(2, 3, 4, 5), torch.randn(2, 5))
+    head = Identity().build(Sizes())
+    head.fit(iter([]))
+    assert Identity().dim(5) == 5
+    assert head(features) is features
+    assert not list(head.parameters())
+
+
+def test_linear_maps_every_patch_and_cls_alike():
+    torch.manual_seed(0)
+    features = ImageFeatures(torch.randn(2, 3, 4, 5), torch.randn(2, 5))
+    assert Linear(size=7).dim(5) == 7
+    head = Linear(size=7).build(Sizes(dim=7, width=5))
+    head.fit(iter([]))
+    found = head(features)
+    weight = head.project.weight
+    torch.testing.assert_close(found.patches[1, 2, 3], weight @ features.patches[1, 2, 3])
+    torch.testing.assert_close(found.cls[1], weight @ features.cls[1])
+    assert head(ImageFeatures(features.patches)).cls is None

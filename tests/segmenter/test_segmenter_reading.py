@@ -1,0 +1,36 @@
+"""Rules typed in a shell become settings, or errors that show how to write them."""
+
+from dataclasses import replace
+
+import jaxtyping
+import pytest
+
+from whatwhere.segmenter.reading import Background, parse_background
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("none", Background()),
+        ("score:-0.1", Background("score", -0.1)),
+        ("probability:0.5", Background("probability", 0.5)),
+        ("names: wall|floor , sky", Background("names", names=("wall|floor", "sky"))),
+    ],
+)
+def test_rules_as_typed(typed, meant):
+    assert parse_background(typed) == meant
+
+
+@pytest.mark.parametrize(
+    "typed", ["", "nothing", "none:3", "score", "score:", "score:much", "score:nan", "names: "]
+)
+def test_other_rules_are_refused_with_an_example(typed):
+    with pytest.raises(ValueError, match=r"score:0\.2"):
+        parse_background(typed)
+
+
+def test_a_rule_that_does_not_exist_is_refused(monkeypatch):
+    """Also where nobody checks types, as outside of these tests."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    with pytest.raises(ValueError, match="none, score, probability, names"):
+        replace(Background(), rule="scores")
