@@ -35,11 +35,16 @@ class Model(nn.Module):
         return Encoded(images, texts, self.similarity.pairs(images, texts))
 
     def features(self, images: Float[Tensor, "batch 3 height width"]) -> ImageFeatures:
-        """What the image encoder alone makes of pictures in [0, 1]; this is what a cache holds."""
-        return self.image_encoder(images)
+        """What pictures in [0, 1] become before any weight that captions teach.
+
+        The image encoder, and the head if it has nothing to learn. Behind a frozen encoder this is
+        the same in every step, so it is what a cache holds.
+        """
+        features = self.image_encoder(images)
+        return self.head(features) if self.head.fixed else features
 
     def encode_features(self, features: ImageFeatures) -> EncodedImages:
-        pooled = self.pool(self.head(features))
+        pooled = self.pool(features if self.head.fixed else self.head(features))
         return EncodedImages(
             image=F.normalize(pooled.image.float(), dim=-1),
             regions=F.normalize(pooled.regions.float(), dim=-1),

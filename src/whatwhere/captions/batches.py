@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from whatwhere.records import Batch, ImageFeatures, Phrases, Span, Tokenizer, To
 from whatwhere.transforms import centre_crop, random_crop, to_tensor
 
 
+@runtime_checkable
 class Sample(Protocol):
     @property
     def key(self) -> str: ...
@@ -28,11 +29,13 @@ class Sample(Protocol):
     def open(self) -> Image.Image: ...
 
 
+@runtime_checkable
 class Pairs(Protocol):
     def __len__(self) -> int: ...
     def __getitem__(self, index: int) -> Sample: ...
 
 
+@runtime_checkable
 class Features(Protocol):
     """Cached features of the pictures of `Pairs`, row by row."""
 

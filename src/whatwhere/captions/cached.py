@@ -62,7 +62,7 @@ class CachedFeatures:
         """The same features, for only some of the pictures and in this order."""
         some = copy.copy(self)
         some.rows = [self.rows[row] for row in rows]
-        place = {row: i for i, row in enumerate(some.rows)}
+        place = {row: i for i, row in enumerate(rows)}
         some.broken = [(place[row], why) for row, why in self.broken if row in place]
         return some
 
@@ -81,7 +81,8 @@ class CachedFeatures:
         number, place = divmod(self.rows[row], SHARD)
         if number not in self._shards:
             self._shards[number] = _open_shard(self.folder / f"shard-{number:05d}")
-        return {name: array[place] for name, array in self._shards[number].items()}
+        shard = self._shards[number]
+        return {name: array[place, ...] for name, array in shard.items()}  # never a bare number
 
     def __getstate__(self):
         return self.__dict__ | {"_shards": {}}  # memory maps are opened anew in each process

@@ -20,6 +20,7 @@ class Identity:
 
 class IdentityHead(nn.Module):
     pictures = 0  # that `fit` wants to see before training
+    fixed = True  # captions teach it nothing: its output may be cached
 
     def fit(self, features: Iterator[ImageFeatures]) -> None:
         """Nothing to learn from pictures alone."""

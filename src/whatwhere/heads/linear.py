@@ -21,6 +21,7 @@ class Linear:
 
 class LinearHead(nn.Module):
     pictures = 0
+    fixed = False
 
     def __init__(self, width: int, dim: int):
         super().__init__()

@@ -34,6 +34,7 @@ class Whiten:
 
 
 class WhitenHead(nn.Module):
+    fixed = True
     mean: Float[Tensor, " width"]
     matrix: Float[Tensor, "width dim"]
 

@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 
 import torch
@@ -16,7 +15,7 @@ from tqdm import tqdm
 
 from whatwhere.captions.batches import Batches
 from whatwhere.captions.cached import CachedFeatures, cache_features
-from whatwhere.captions.samples import Skipped
+from whatwhere.captions.samples import BrokenImage, Skipped
 from whatwhere.captions.sources import Pairs, open_pairs, split
 from whatwhere.concepts.bank import Bank
 from whatwhere.model import Model
@@ -27,6 +26,7 @@ from whatwhere.runs.evaluating import retrieval
 from whatwhere.runs.loading import about, build
 from whatwhere.segmenter import Segmenter
 from whatwhere.training import checkpoints, pick_device, train
+from whatwhere.transforms import centre_crop, to_tensor
 
 Watch = Callable[[Segmenter, int], dict[str, float]]
 
@@ -62,10 +62,12 @@ def run_training(
         bank = _bank(recipe, halves.train, run if resume else None)
         step = build(recipe, concepts=0 if bank is None else len(bank))
         step.to(pick_device(recipe.training.device))
+        if resume:
+            checkpoints.read_weights(checkpoints.newest(run), step)
+        elif step.model.head.pictures:
+            _fit_head(recipe, step.model, halves.train)
         features = _features(recipe, step.model, pairs) if recipe.caching.folder else None
         train_on = _batches(recipe, step.model, halves.train, pairs, features, bank)
-        if step.model.head.pictures and not resume:
-            _fit_head(step.model, train_on)
         measure_on = _held_out(recipe, step.model, halves.held_out, pairs, features)
 
         def validate(model: Model, done: int) -> dict[str, float]:
@@ -175,9 +177,18 @@ def _features(recipe: Recipe, model: Model, pairs: Pairs) -> CachedFeatures:
 
 
 def _identity(recipe: Recipe, model: Model) -> str:
-    """The encoder's settings and a digest of its weights."""
-    digest = hashlib.sha256(json.dumps(to_json(recipe.image), sort_keys=True).encode())
-    for name, tensor in sorted(model.image_encoder.state_dict().items()):
+    """The settings of what is frozen, and a digest of its weights."""
+    frozen = [("image", recipe.image, model.image_encoder)]
+    if model.head.fixed:
+        frozen.append(("head", recipe.head, model.head))
+    settings = {part: to_json(chosen) for part, chosen, _ in frozen}
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    weights = {
+        f"{part}.{name}": tensor
+        for part, _, module in frozen
+        for name, tensor in module.state_dict().items()
+    }
+    for name, tensor in sorted(weights.items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
@@ -216,20 +227,24 @@ def _held_out(
 
 
 @torch.no_grad()
-def _fit_head(model: Model, batches: Batches) -> None:
-    """Show the head as many training pictures as it asks for."""
+@torch.no_grad()
+def _fit_head(recipe: Recipe, model: Model, pairs: Pairs) -> None:
+    """Show the head as many training pictures as it asks for, spread over all of them."""
     device = next(iter(model.state_dict().values())).device
-    share = batches.settings.batch // batches.world
-    needed = min(-(-model.head.pictures // share), batches.steps_per_epoch)
+    count = min(model.head.pictures, len(pairs))
+    rows = torch.linspace(0, len(pairs) - 1, count).round().long().tolist()
 
     def seen() -> Iterator[ImageFeatures]:
-        for prepared in islice(batches.from_step(0, last=needed), needed):
-            batch = prepared.batch
-            if batch.features is not None:
-                yield batch.features
-            else:
-                assert batch.images is not None
-                yield model.features(batch.images.to(device))
+        bar = tqdm(rows, desc="fitting the head", unit=" photos", disable=rank() != 0)
+        for row in bar:
+            try:
+                picture = pairs[row].open()
+            except BrokenImage as error:
+                pairs.skipped.add("broken image", error.key, error.reason)
+                continue
+            view = centre_crop(picture.height, picture.width, size=recipe.batching.size)
+            images = to_tensor(view.picture(picture))[None].to(device)
+            yield model.image_encoder(images)
 
     model.eval()
     model.head.fit(seen())

@@ -75,10 +75,11 @@ def train(
         if validate is not None and main:
             step.eval()
             with torch.no_grad():
-                latest.update(validate(step.model, done))
+                found = validate(step.model, done)
             step.train()
             assert log is not None
-            log.write(done, {k: v for k, v in latest.items() if k.startswith("validation/")})
+            log.write(done, found)
+            latest.update(found)
 
     bar = tqdm(total=settings.steps, initial=done, unit=" steps", disable=not main, desc="training")
     clock = time.perf_counter()
@@ -91,13 +92,14 @@ def train(
             done += 1
             bar.update()
             if main and (done % settings.log_every == 0 or done == settings.steps):
-                latest |= _report(losses, settings, done)
+                report = _report(losses, settings, done)
                 pace = len(batch.tokens.ids) * world() * settings.log_every
-                latest["samples_per_second"] = pace / (time.perf_counter() - clock)
+                report["samples_per_second"] = pace / (time.perf_counter() - clock)
                 clock = time.perf_counter()
                 assert log is not None
-                log.write(done, latest)
-                bar.set_postfix({k: f"{v:.3g}" for k, v in latest.items() if "/" not in k})
+                log.write(done, report)
+                bar.set_postfix({name: f"{value:.3g}" for name, value in report.items()})
+                latest |= report
             last = done == settings.steps
             if last or (settings.validate_every and done % settings.validate_every == 0):
                 check()
