@@ -50,13 +50,14 @@ class View:
 
 def whole(height: int, width: int, size: tuple[int, int]) -> View:
     """All of the picture, squashed to `size`."""
-    return View((0, 0, height, width), size)
+    return View((0.0, 0.0, float(height), float(width)), size)
 
 
 def centre_crop(height: int, width: int, *, size: tuple[int, int]) -> View:
     """The largest centred box of the shape of `size` (height, width), shown at `size`."""
     scale = min(height / size[0], width / size[1])
-    rows, cols = size[0] * scale, size[1] * scale
+    # rounding must not reach outside the picture
+    rows, cols = min(size[0] * scale, float(height)), min(size[1] * scale, float(width))
     return View(((height - rows) / 2, (width - cols) / 2, rows, cols), size)
 
 
@@ -97,7 +98,7 @@ def short_side(height: int, width: int, *, side: int, long: int | None = None) -
     factor = side / min(height, width)
     if long is not None:
         factor = min(factor, long / max(height, width))
-    return int(height * factor + 0.5), int(width * factor + 0.5)
+    return max(int(height * factor + 0.5), 1), max(int(width * factor + 0.5), 1)
 
 
 def to_tensor(picture: Image.Image) -> Float[Tensor, "3 height width"]:

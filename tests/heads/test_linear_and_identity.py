@@ -18,12 +18,14 @@ def test_identity_changes_nothing():
 
 def test_linear_maps_every_patch_and_cls_alike():
     torch.manual_seed(0)
-    features = ImageFeatures(torch.randn(2, 3, 4, 5), torch.randn(2, 5))
+    cls_vectors = torch.randn(2, 5)
+    features = ImageFeatures(torch.randn(2, 3, 4, 5), cls_vectors)
     assert Linear(size=7).dim(5) == 7
     head = Linear(size=7).build(Sizes(dim=7, width=5))
     head.fit(iter([]))
     found = head(features)
     weight = head.project.weight
     torch.testing.assert_close(found.patches[1, 2, 3], weight @ features.patches[1, 2, 3])
-    torch.testing.assert_close(found.cls[1], weight @ features.cls[1])
+    expected = torch.stack([weight @ cls for cls in torch.unbind(cls_vectors)])
+    torch.testing.assert_close(found.cls, expected)
     assert head(ImageFeatures(features.patches)).cls is None

@@ -20,6 +20,10 @@ from whatwhere.records import (
 )
 
 
+def assert_close(found, expected, *, rtol: float, atol: float):
+    torch.testing.assert_close(found, expected, rtol=rtol, atol=atol)
+
+
 def unit(x):
     return F.normalize(x, dim=-1)
 
@@ -169,19 +173,17 @@ def test_golden_simzss_text_pool():
     assert torch.equal(phrases.concept, golden["instance_concept_id"])
     words = unit(golden["token_raw"])
     sums = phrase_vectors(words, phrases)
-    torch.testing.assert_close(sums, golden["instance_sum"], rtol=1e-4, atol=1e-5)
+    assert_close(sums, golden["instance_sum"], rtol=1e-4, atol=1e-5)
     size = Sizes(dim=words.shape[-1], concepts=len(golden["prototypes"]))
     objective = ConceptConsistency().build(size)
     present = phrases.concept.unique()
     classes = torch.zeros_like(golden["prototypes"])
     classes[present] = objective._classes(sums, phrases.concept, present)
-    torch.testing.assert_close(classes, golden["prototypes"], rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(
-        classes[phrases.concept], golden["instance_query"], rtol=1e-4, atol=1e-5
-    )
+    assert_close(classes, golden["prototypes"], rtol=1e-4, atol=1e-5)
+    assert_close(classes[phrases.concept], golden["instance_query"], rtol=1e-4, atol=1e-5)
     end = golden["text_ids"].argmax(dim=1)
     pooled = words[torch.arange(len(words)), end]
-    torch.testing.assert_close(pooled, golden["text_global"], rtol=1e-4, atol=1e-5)
+    assert_close(pooled, golden["text_global"], rtol=1e-4, atol=1e-5)
     golden.all_compared()
 
 
@@ -200,13 +202,13 @@ def test_golden_simzss_image_pool():
     pooled = look(unit(raw), query=query, picture=picture, temperature=0.1)
     attention = (queries @ unit(raw).mT / 0.1).softmax(dim=-1)
     close = {"rtol": 1e-4, "atol": 1e-5}
-    torch.testing.assert_close(attention, golden["attention"], **close)
-    torch.testing.assert_close(attention @ unit(raw), golden["pooled"], **close)
-    torch.testing.assert_close(pooled.reshape(queries.shape), golden["pooled_norm"], **close)
+    assert_close(attention, golden["attention"], **close)
+    assert_close(attention @ unit(raw), golden["pooled"], **close)
+    assert_close(pooled.reshape(queries.shape), golden["pooled_norm"], **close)
     (pooled.reshape(queries.shape) * golden["upstream"]).sum().backward()
     close = {"rtol": 1e-3, "atol": 1e-6}
-    torch.testing.assert_close(query.grad.reshape(queries.shape), golden["grad_query"], **close)
-    torch.testing.assert_close(raw.grad, golden["grad_patch_raw"], **close)
+    assert_close(query.grad.reshape(queries.shape), golden["grad_query"], **close)
+    assert_close(raw.grad, golden["grad_patch_raw"], **close)
     golden.all_compared()
 
 
@@ -240,13 +242,13 @@ def whole_loss_is_the_sum(golden, close, close_grad):
         return losses, raw, contrastive.logit_scale.grad
 
     losses, raw, scale_gradient = run(["global"])
-    torch.testing.assert_close(losses.total, golden["loss_global"].reshape(()), **close)
-    torch.testing.assert_close(raw["token_raw"].grad, golden["grad_token_raw_global"], **close_grad)
-    torch.testing.assert_close(raw["cls_raw"].grad, golden["grad_cls_raw_global"], **close_grad)
-    torch.testing.assert_close(scale_gradient[0], golden["grad_logit_scale_log"], **close_grad)
+    assert_close(losses.total, golden["loss_global"].reshape(()), **close)
+    assert_close(raw["token_raw"].grad, golden["grad_token_raw_global"], **close_grad)
+    assert_close(raw["cls_raw"].grad, golden["grad_cls_raw_global"], **close_grad)
+    assert_close(scale_gradient[0], golden["grad_logit_scale_log"], **close_grad)
     losses, raw, _ = run(["global", "concept"])
-    torch.testing.assert_close(losses.total, golden["loss_total"].reshape(()), **close)
-    torch.testing.assert_close(raw["token_raw"].grad, golden["grad_token_raw_total"], **close_grad)
+    assert_close(losses.total, golden["loss_total"].reshape(()), **close)
+    assert_close(raw["token_raw"].grad, golden["grad_token_raw_total"], **close_grad)
 
 
 @pytest.mark.parametrize("file", ["simzss_concept_loss", "simzss_concept_loss_ema"])
@@ -272,19 +274,13 @@ def test_golden_simzss_concept_loss(file):
         return objective, raw, objective(batch_of(phrases, *raw["token_raw"].shape[:2]), encoded)
 
     objective, raw, losses = run("argmax")
-    torch.testing.assert_close(losses.total, golden["loss_concept"].reshape(()), **close)
+    assert_close(losses.total, golden["loss_concept"].reshape(()), **close)
     (0.05 * losses.total).backward()
-    torch.testing.assert_close(
-        0.05 * losses.total.detach(), golden["loss_concept_weighted"].reshape(()), **close
-    )
-    torch.testing.assert_close(
-        raw["token_raw"].grad, golden["grad_token_raw_concept_weighted"], **close_grad
-    )
-    torch.testing.assert_close(
-        raw["patch_raw"].grad, golden["grad_patch_raw_concept_weighted"], **close_grad
-    )
+    assert_close(0.05 * losses.total.detach(), golden["loss_concept_weighted"].reshape(()), **close)
+    assert_close(raw["token_raw"].grad, golden["grad_token_raw_concept_weighted"], **close_grad)
+    assert_close(raw["patch_raw"].grad, golden["grad_patch_raw_concept_weighted"], **close_grad)
     accuracy = golden["accuracy_percent"].reshape(())
-    torch.testing.assert_close(100 * losses.report["concept_accuracy"], accuracy, **close)
+    assert_close(100 * losses.report["concept_accuracy"], accuracy, **close)
     present = phrases.concept.unique()
     assert len(present) == golden["n_present"].item()
     assert torch.equal(golden["class_present"].nonzero()[:, 0], present)
@@ -293,28 +289,24 @@ def test_golden_simzss_concept_loss(file):
     if momentum:
         fresh.bank.copy_(golden["previous_prototypes"])
     classes = fresh._classes(sums, phrases.concept, present)
-    torch.testing.assert_close(classes, golden["prototypes"][present], **close)
+    assert_close(classes, golden["prototypes"][present], **close)
     if momentum:
-        torch.testing.assert_close(objective.bank[present], golden["prototypes"][present], **close)
+        assert_close(objective.bank[present], golden["prototypes"][present], **close)
     own = torch.searchsorted(present, phrases.concept)
     seen = look(
         unit(golden["patch_raw"]), query=classes[own], picture=phrases.caption, temperature=0.1
     )
-    torch.testing.assert_close(seen, golden["visual_concept"], **close)
-    torch.testing.assert_close(seen @ classes.mT / 0.07, golden["logits"][:, present], **close)
+    assert_close(seen, golden["visual_concept"], **close)
+    assert_close(seen @ classes.mT / 0.07, golden["logits"][:, present], **close)
     absent = [c for c in range(concepts) if c not in present]
     assert (golden["logits"][:, absent] <= -1e29).all()
     best = present[(seen @ classes.mT).argmax(dim=1)]
     assert torch.equal(best, golden["argmax_target"])
 
     _, raw, losses = run("concept")
-    torch.testing.assert_close(losses.total, golden["loss_concept_idtarget"].reshape(()), **close)
+    assert_close(losses.total, golden["loss_concept_idtarget"].reshape(()), **close)
     losses.total.backward()
-    torch.testing.assert_close(
-        raw["token_raw"].grad, golden["grad_token_raw_concept_idtarget"], **close_grad
-    )
-    torch.testing.assert_close(
-        raw["patch_raw"].grad, golden["grad_patch_raw_concept_idtarget"], **close_grad
-    )
+    assert_close(raw["token_raw"].grad, golden["grad_token_raw_concept_idtarget"], **close_grad)
+    assert_close(raw["patch_raw"].grad, golden["grad_patch_raw_concept_idtarget"], **close_grad)
     whole_loss_is_the_sum(golden, close, close_grad)
     golden.all_compared()

@@ -31,6 +31,7 @@ def code(rgb):
 class Seer(nn.Module):
     """A patch is the code of its mean colour."""
 
+    light: torch.Tensor
     mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
     patch, size, width, frozen = 4, 8, 6, True
 
@@ -70,6 +71,7 @@ class Dictionary:
 class Reader(nn.Module):
     """A caption is the sum of its words."""
 
+    table: torch.Tensor
     frozen = True
 
     def __init__(self, tokenizer, vectors):

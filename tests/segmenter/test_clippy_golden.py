@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from colours import Dictionary, Reader
 from golden import Golden
-from torch.testing import assert_close
 
 from whatwhere.concepts.prompts import Prompts
 from whatwhere.heads.identity import Identity
@@ -46,7 +45,10 @@ ELSEWHERE = {
     "infer.tall.*": "other resolutions: tests of the image encoder",
 }
 HERE = ("img.", "infer.", "loss.", "dense.", "zs.", "lr.")
-CLOSE = {"rtol": 1e-5, "atol": 1e-5}
+
+
+def assert_close(found, expected, *, atol=1e-5):
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=atol)
 
 
 def golden_of(*groups: str, **more: str) -> Golden:
@@ -79,11 +81,11 @@ def test_golden_clippy_pooling():
         (PatchPool("max", with_cls=True), "img.embed"),
     ):
         pooled, encoded = encoded_by(pool, tokens)
-        assert_close(pooled.image, golden[name], **CLOSE)
-        assert_close(encoded.image, golden[f"{name}_norm"], **CLOSE)
-    assert_close(pooled.regions, golden["infer.all"], **CLOSE)
-    assert_close(encoded.regions, golden["infer.all_norm"], **CLOSE)
-    assert_close(encoded.regions, golden["img.tokens_norm"][:, 1:], **CLOSE)
+        assert_close(pooled.image, golden[name])
+        assert_close(encoded.image, golden[f"{name}_norm"])
+    assert_close(pooled.regions, golden["infer.all"])
+    assert_close(encoded.regions, golden["infer.all_norm"])
+    assert_close(encoded.regions, golden["img.tokens_norm"][:, 1:])
     golden.all_compared()
 
 
@@ -112,19 +114,18 @@ def test_golden_clippy_loss():
     image, caption = golden["img.embed_norm"], golden["txt.embed"]
     scale = golden["loss.logit_scale_exp"].item()
     loss, pairs, _ = loss_of(image, caption, math.log(scale))
-    assert_close(scale * pairs.image_to_text, golden["loss.logits_per_image"], **CLOSE)
-    assert_close(loss, golden["loss.value"].reshape(()), **CLOSE)
+    assert_close(scale * pairs.image_to_text, golden["loss.logits_per_image"])
+    assert_close(loss, golden["loss.value"].reshape(()))
     for case in ("a", "b"):
         vectors = [golden[f"loss.{case}.{side}_raw"].requires_grad_() for side in ("image", "text")]
         log_scale = golden[f"loss.{case}.logit_scale"].item()
         loss, _, contrastive = loss_of(*vectors, log_scale)
-        assert_close(loss, golden[f"loss.{case}.value"].reshape(()), **CLOSE)
+        assert_close(loss, golden[f"loss.{case}.value"].reshape(()))
         loss.backward()
-        close = {"rtol": 1e-5, "atol": 2e-5}
         for side, vector in zip(("image", "text"), vectors, strict=True):
-            assert_close(vector.grad, golden[f"loss.{case}.grad_{side}_raw"], **close)
+            assert_close(vector.grad, golden[f"loss.{case}.grad_{side}_raw"], atol=2e-5)
         expected = golden[f"loss.{case}.grad_logit_scale"].reshape(1)
-        assert_close(contrastive.logit_scale.grad, expected, rtol=1e-4, atol=2e-5)
+        assert_close(contrastive.logit_scale.grad, expected, atol=2e-4)
     golden.all_compared()
 
 
@@ -150,7 +151,7 @@ def test_golden_clippy_dense():
     dense = readout.dense(images, readout.names(names))
     similarity = golden["dense.similarity_bilinear"]
     found = torch.stack([spread(scores, tuple(similarity.shape[2:])) for scores in dense])
-    assert_close(found, similarity, **CLOSE)
+    assert_close(found, similarity)
     for name in ("dense.class_map_bilinear", "dense.class_map_at_input_size"):
         expected = golden[name][:, 0].long()
         found = torch.stack([spread(scores, tuple(expected.shape[1:])) for scores in dense])
@@ -189,10 +190,8 @@ def test_golden_clippy_classifier():
     )
     segment = Segmenter(model, Reading(prompts="imagenet", chunk=3))
     vectors, _ = segment.name_vectors([(name,) for name in names])
-    assert_close(vectors.mT, golden["zs.classifier"], **CLOSE)
-    assert_close(
-        100 * golden["img.embed_norm"] @ vectors.mT, golden["zs.logits"], rtol=1e-5, atol=1e-4
-    )
+    assert_close(vectors.mT, golden["zs.classifier"])
+    assert_close(100 * golden["img.embed_norm"] @ vectors.mT, golden["zs.logits"], atol=1e-4)
     golden.all_compared()
 
 

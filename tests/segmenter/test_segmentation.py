@@ -30,7 +30,7 @@ def test_a_saved_label_map_holds_the_rows_and_the_names(tmp_path, count):
     path = here.save(tmp_path / "new" / "labels.png")
     with Image.open(path) as file:
         assert np.array_equal(np.asarray(file), here.labels)
-        assert json.loads(file.text["names"]) == list(here.names)
+        assert json.loads(file.info["names"]) == list(here.names)
         if count <= 256:
             shown = np.asarray(file.convert("RGB"))
             assert np.array_equal(shown, palette(here.names)[here.labels])

@@ -229,7 +229,9 @@ def test_the_vector_of_a_name_is_the_mean_of_its_prompts():
     expected = []
     for name in ("c0", "c1", "red"):
         sums = [
-            sum(vectors[dictionary.words.index(w)] for w in text.split() if w in dictionary.words)
+            vectors[[dictionary.words.index(w) for w in text.split() if w in dictionary.words]].sum(
+                0
+            )
             for text in map(dictionary.clean, Prompts("seven")(name))
         ]
         expected.append(F.normalize(F.normalize(torch.stack(sums), dim=1).mean(0), dim=0))
@@ -247,6 +249,7 @@ def test_the_model_of_a_segmenter_is_not_in_training_and_keeps_no_graph():
 class Convolution(nn.Module):
     """The toy encoder of the golden slides: pixels as they are, through one convolution."""
 
+    weight: torch.Tensor
     mean, std, frozen, size = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), True, 56
 
     def __init__(self, weight):
@@ -271,9 +274,9 @@ def test_golden_simzss_slide():
     segment = Segmenter(model, Reading(side=0, window=window, stride=stride))
     for case in sorted({key.split(".")[0] for key in golden.tensors if "." in key}):
         image, pred = golden[f"{case}.image"][0], golden[f"{case}.pred"][0]
-        seen = segment.slide(image, vectors=vectors, full=tuple(image.shape[1:]))
+        seen = segment.slide(image, vectors=vectors, full=(image.shape[1], image.shape[2]))
         torch.testing.assert_close(seen, golden[f"{case}.logits"][0], rtol=1e-4, atol=1e-5)
-        found = segment.slide(image, vectors=vectors, full=tuple(pred.shape))
+        found = segment.slide(image, vectors=vectors, full=(pred.shape[0], pred.shape[1]))
         expected = golden[f"{case}.logits_original_size"][0]
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
         assert (found.argmax(dim=0) == pred).float().mean() >= 0.999

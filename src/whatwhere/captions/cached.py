@@ -145,7 +145,9 @@ def cache_features(
         for number in missing:
             rows = range(number * SHARD, min((number + 1) * SHARD, len(pairs)))
             _write_shard(folder / f"shard-{number:05d}", pairs, rows, encode, settings, size, bar)
-    return CachedFeatures(folder, len(pairs))
+    cached = CachedFeatures(folder, len(pairs))
+    cached.check()
+    return cached
 
 
 def _write_shard(shard: Path, pairs: Pairs, rows: range, encode, settings, size, bar) -> None:

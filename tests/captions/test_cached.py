@@ -1,0 +1,246 @@
+"""Cached features are what the encoder gave, up to rounding that is known beforehand."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from plain import Pieces, pairs_of, same
+
+from whatwhere.captions import cached
+from whatwhere.captions.batches import Batches, Batching
+from whatwhere.captions.cached import CachedFeatures, Caching, cache_features, pack, unpack
+from whatwhere.records import ImageFeatures
+
+SIZE = (6, 8)
+
+
+@pytest.fixture(autouse=True)
+def small_shards(monkeypatch):
+    monkeypatch.setattr(cached, "SHARD", 4)
+
+
+class Encoder:
+    """Patches of 2 x 2 pixels through one matrix, and their mean; counts the pictures it saw."""
+
+    def __init__(self, cls=True):
+        torch.manual_seed(0)
+        self.matrix, self.cls, self.seen = torch.randn(3, 7), cls, 0
+
+    def __call__(self, images):
+        self.seen += len(images)
+        colour = rearrange(F.avg_pool2d(images, 2), "b rgb rows cols -> b rows cols rgb")
+        patches = (colour - 0.3) @ self.matrix
+        return ImageFeatures(patches, patches.mean(dim=(1, 2)) if self.cls else None)
+
+
+def cache(tmp_path, pairs, encoder=None, *, precision="int8", size=SIZE, identity="weights 1"):
+    settings = Caching(str(tmp_path / "cache"), precision, batch=3)
+    return cache_features(pairs, encoder or Encoder(), settings, size=size, identity=identity)
+
+
+def streamed(pairs, encoder):
+    """The same features without a cache, in the order of the pairs."""
+    whole = Batching(batch=1, size=SIZE, crop=(1.0, 1.0))
+    here = Batches(pairs, whole, tokenizer=Pieces(), find_phrases=None, seed=0)
+    order = [here._epoch(0)[i] for i in range(len(pairs))]
+    images = [here[order.index(row)].batch.images for row in range(len(pairs))]
+    return encoder(torch.cat([one for one in images if one is not None]))
+
+
+vectors = st.lists(st.floats(-1e4, 1e4, width=32), min_size=5, max_size=5)
+
+
+@given(st.lists(vectors, min_size=1, max_size=4))
+def test_int8_is_off_by_half_a_unit_at_most(values):
+    """The unit is a 127th of the vector's largest number, so no number is off by 1/254 of that."""
+    exact = torch.tensor(values)
+    packed, unit = pack(exact, "int8")
+    assert packed.dtype == np.int8 and packed.nbytes == exact.numel()
+    largest = exact.abs().amax(dim=-1, keepdim=True)
+    assert np.allclose(unit, largest[..., 0] / 127, atol=1e-11)
+    off = (unpack(packed, unit) - exact).abs()
+    assert (off <= largest / 254 * (1 + 1e-4) + 1e-12).all()
+
+
+@given(st.lists(vectors, min_size=1, max_size=4))
+def test_bf16_is_off_by_a_256th_at_most(values):
+    """Eight bits of mantissa, one of them implied: half of the last is 2^-9 of a number."""
+    exact = torch.tensor(values)
+    packed, unit = pack(exact, "bf16")
+    assert packed.nbytes == 2 * exact.numel()
+    off = (unpack(packed, unit) - exact).abs()
+    assert (off <= exact.abs() * 2**-8 + 1e-30).all()
+
+
+def test_int8_turns_directions_by_less_than_a_degree():
+    torch.manual_seed(0)
+    exact = torch.randn(50, 384)
+    found = unpack(*pack(exact, "int8"))
+    cosine = F.cosine_similarity(found, exact, dim=-1)
+    assert cosine.min() > np.cos(np.radians(1))
+
+
+def test_zeros_stay_zeros():
+    assert not unpack(*pack(torch.zeros(2, 3), "int8")).any()
+
+
+@pytest.mark.parametrize("cls", [True, False])
+@pytest.mark.parametrize("precision", ["int8", "bf16"])
+def test_cached_features_equal_streamed_ones_up_to_rounding(tmp_path, precision, cls):
+    pairs, encoder = pairs_of(tmp_path, 10), Encoder(cls)
+    found = cache(tmp_path, pairs, encoder, precision=precision)[range(10)]
+    exact = streamed(pairs, encoder)
+    assert (found.cls is None) == (not cls)
+    for one, two in ((found.patches, exact.patches), (found.cls, exact.cls)):
+        if two is not None:
+            largest = two.abs().amax(dim=-1, keepdim=True)
+            bound = largest / 254 if precision == "int8" else two.abs() * 2**-8
+            assert ((one - two).abs() <= bound * (1 + 1e-4) + 1e-6).all()
+
+
+def test_the_second_time_nothing_is_encoded(tmp_path):
+    pairs, encoder = pairs_of(tmp_path, 10), Encoder()
+    one = cache(tmp_path, pairs, encoder)
+    two = cache(tmp_path, pairs, encoder)
+    assert encoder.seen == 10
+    assert torch.equal(one[[9, 0, 4]].patches, two[[9, 0, 4]].patches)
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path):
+    """Ten pictures are three shards; the encoder breaks down in the second."""
+    pairs, encoder = pairs_of(tmp_path, 10), Encoder()
+
+    def fragile(images):
+        if encoder.seen >= 6:
+            raise RuntimeError("killed")
+        return encoder(images)
+
+    with pytest.raises(RuntimeError, match="killed"):
+        cache(tmp_path, pairs, fragile)
+    again = Encoder()
+    found = cache(tmp_path, pairs, again)
+    assert again.seen == 6
+    whole = cache(tmp_path / "other", pairs)
+    assert torch.equal(found[range(10)].patches, whole[range(10)].patches)
+
+
+@pytest.mark.parametrize("lost", ["shard", "checksums", "patches"])
+def test_only_a_lost_shard_is_computed_again(tmp_path, lost):
+    pairs = pairs_of(tmp_path, 10)
+    one = cache(tmp_path, pairs)
+    exact = one[range(10)]
+    shard = one.folder / "shard-00001"
+    for file in shard.iterdir():
+        if lost == "shard" or file.stem == lost or (lost == "patches" and "sums" in file.stem):
+            file.unlink()
+    if lost == "shard":
+        shard.rmdir()
+    encoder = Encoder()
+    two = cache(tmp_path, pairs, encoder)
+    assert encoder.seen == 4
+    assert torch.equal(two[range(10)].patches, exact.patches)
+
+
+def test_a_flipped_byte_is_found(tmp_path):
+    found = cache(tmp_path, pairs_of(tmp_path, 10))
+    found.check()
+    file = found.folder / "shard-00002" / "patches.npy"
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(ValueError, match=r"shard-00002 are damaged; delete that folder"):
+        found.check()
+
+
+def test_a_missing_file_is_found(tmp_path):
+    found = cache(tmp_path, pairs_of(tmp_path, 10))
+    (found.folder / "shard-00000" / "cls.npy").unlink()
+    with pytest.raises(ValueError, match="shard-00000"):
+        found.check()
+
+
+def test_whatever_decides_the_features_decides_the_folder(tmp_path):
+    pairs = pairs_of(tmp_path, 5)
+    other = tmp_path / "others"
+    other.mkdir()
+    folders = [
+        cache(tmp_path, pairs).folder,
+        cache(tmp_path, pairs, identity="weights 2").folder,
+        cache(tmp_path, pairs, size=(8, 8)).folder,
+        cache(tmp_path, pairs, precision="bf16").folder,
+        cache(tmp_path, pairs[:4]).folder,
+        cache(tmp_path, pairs[::-1]).folder,
+        cache(tmp_path, pairs_of(other, 5, shift=1)).folder,  # same keys, other pictures
+    ]
+    assert len(set(folders)) == len(folders)
+
+
+def test_captions_do_not_decide_the_folder(tmp_path):
+    one, two = (cache(tmp_path, pairs_of(tmp_path, 5, captions=n)).folder for n in (2, 3))
+    assert one == two
+
+
+def test_a_folder_says_what_is_in_it(tmp_path):
+    found = cache(tmp_path, pairs_of(tmp_path, 5))
+    said = json.loads((found.folder / "about.json").read_text())
+    assert (said["identity"], said["size"], said["precision"]) == ("weights 1", [6, 8], "int8")
+
+
+def test_broken_pictures_are_listed(tmp_path):
+    pairs = pairs_of(tmp_path, 10, broken=(1, 8))
+    why = "cannot identify image file"
+    assert cache(tmp_path, pairs).broken == [(1, why), (8, why)]
+    assert cache(tmp_path, pairs).broken == [(1, why), (8, why)]  # also when read again
+
+
+def test_some_of_the_features_in_another_order(tmp_path):
+    pairs = pairs_of(tmp_path, 10, broken=(1, 8))
+    whole = cache(tmp_path, pairs)
+    some = whole.of([9, 8, 2])
+    assert len(whole) == 10 and len(some) == 3
+    assert torch.equal(some[[2, 0]].patches, whole[[2, 9]].patches)
+    assert [row for row, _ in some.broken] == [1]
+    twice = some.of([2, 1])
+    assert torch.equal(twice[[0]].patches, whole[[2]].patches)
+    assert [row for row, _ in twice.broken] == [1]
+
+
+def test_helpers_read_the_cache_too(tmp_path):
+    pairs = pairs_of(tmp_path, 10, broken=(4,))
+    features = cache(tmp_path, pairs)
+    features[[0]]  # memory maps are open before the helpers start
+    plain = Batching(batch=3, size=SIZE)
+    alone, helped = (
+        Batches(
+            pairs,
+            replace(plain, workers=workers),
+            tokenizer=Pieces(),
+            find_phrases=None,
+            seed=0,
+            features=features,
+        )
+        for workers in (0, 2)
+    )
+    for step, found in enumerate(helped.from_step(0, last=5)):
+        assert same(found, alone[step])
+
+
+def test_an_opened_cache_needs_no_encoder(tmp_path):
+    one = cache(tmp_path, pairs_of(tmp_path, 10))
+    two = CachedFeatures(one.folder, 10)
+    assert same(one[[3, 7]], two[[3, 7]])
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.integers(1, 9))
+def test_any_number_of_pictures_fills_shards(tmp_path_factory, count):
+    folder = tmp_path_factory.mktemp("pairs")
+    found = cache(folder, pairs_of(folder, count))
+    assert len(found) == count
+    assert found[range(count)].patches.shape == (count, 3, 4, 7)
