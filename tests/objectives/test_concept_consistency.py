@@ -109,7 +109,7 @@ def test_agrees_with_slow_loops(target, momentum):
     new = unit(sums)
     classes = unit(momentum * previous + (1 - momentum) * new) if momentum else new
     present = sorted(set(phrases.concept.tolist()))
-    expected = 0.0
+    expected = torch.zeros(())
     for picture, concept in zip(phrases.caption, phrases.concept, strict=True):
         attention = torch.stack([unit(p) @ classes[concept] / 0.1 for p in patches[picture]])
         seen = unit(
@@ -117,7 +117,7 @@ def test_agrees_with_slow_loops(target, momentum):
         )
         logits = torch.stack([seen @ classes[c] / 0.07 for c in present])
         own = present.index(int(concept)) if target == "concept" else logits.argmax()
-        expected += (torch.logsumexp(logits, 0) - logits[own]) / 5
+        expected = expected + (torch.logsumexp(logits, 0) - logits[own]) / 5
     settings = ConceptConsistency(weight=1.0, target=target, momentum=momentum)
     losses, _ = loss_of(settings, phrases, patches, words, concepts, previous if momentum else None)
     assert losses.total.item() == pytest.approx(expected.item(), rel=1e-5)
@@ -207,6 +207,7 @@ def test_golden_simzss_image_pool():
     assert_close(pooled.reshape(queries.shape), golden["pooled_norm"], **close)
     (pooled.reshape(queries.shape) * golden["upstream"]).sum().backward()
     close = {"rtol": 1e-3, "atol": 1e-6}
+    assert query.grad is not None
     assert_close(query.grad.reshape(queries.shape), golden["grad_query"], **close)
     assert_close(raw.grad, golden["grad_patch_raw"], **close)
     golden.all_compared()

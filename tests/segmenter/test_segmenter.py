@@ -281,3 +281,13 @@ def test_golden_simzss_slide():
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
         assert (found.argmax(dim=0) == pred).float().mean() >= 0.999
     golden.all_compared()
+
+
+def test_other_names_can_be_asked_without_looking_again():
+    segment = segmenter(SMALL)
+    photo = painting([["red", "blue", "white"], ["green", "red", "blue"]])
+    looked = segment.look(photo)
+    for names in ("red, blue", "green|white, red"):
+        again, anew = segment(looked, names), segment(photo, names)
+        assert (again.labels == anew.labels).all()
+        assert (again.confidence == anew.confidence).all()

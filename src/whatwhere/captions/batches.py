@@ -15,24 +15,15 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from whatwhere.captions.samples import BrokenImage
+from whatwhere.captions.samples import BrokenImage, Captioned
 from whatwhere.records import Batch, ImageFeatures, Phrases, Span, Tokenizer, Tokens
 from whatwhere.transforms import centre_crop, random_crop, to_tensor
 
 
 @runtime_checkable
-class Sample(Protocol):
-    @property
-    def key(self) -> str: ...
-    @property
-    def captions(self) -> tuple[str, ...]: ...
-    def open(self) -> Image.Image: ...
-
-
-@runtime_checkable
 class Pairs(Protocol):
     def __len__(self) -> int: ...
-    def __getitem__(self, index: int) -> Sample: ...
+    def __getitem__(self, index: int) -> Captioned: ...
 
 
 @runtime_checkable

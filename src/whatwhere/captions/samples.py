@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from io import BytesIO
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 from PIL import Image
 
@@ -20,6 +20,17 @@ Reason = Literal[
     "missing image",
     "wrong encoding",
 ]
+
+
+@runtime_checkable
+class Captioned(Protocol):
+    """A picture with captions as training sees it, read from a file or made on demand."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def captions(self) -> tuple[str, ...]: ...
+    def open(self) -> Image.Image: ...
 
 
 class BrokenImage(ValueError):

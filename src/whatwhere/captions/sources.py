@@ -9,10 +9,13 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple, Protocol, cast, runtime_checkable
+from typing import Generic, NamedTuple, Protocol, TypeVar, cast, runtime_checkable
 
 from whatwhere.captions import kinds
-from whatwhere.captions.samples import Sample, Skipped
+from whatwhere.captions.samples import Captioned, Sample, Skipped
+
+
+One = TypeVar("One", bound=Captioned)
 
 
 @runtime_checkable
@@ -31,26 +34,26 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True)
-class Pairs:
+class Pairs(Generic[One]):
     """Pictures with captions in the order of their keys, and what had to be left out.
 
     Not to be confused with `records.Pairs`, the scores of pairs in a batch.
     """
 
-    samples: tuple[Sample, ...]
+    samples: tuple[One, ...]
     skipped: Skipped
 
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitem__(self, index: int) -> Sample:
+    def __getitem__(self, index: int) -> One:
         return self.samples[index]
 
-    def __iter__(self) -> Iterator[Sample]:
+    def __iter__(self) -> Iterator[One]:
         return iter(self.samples)
 
 
-def open_pairs(path: str | Path, *, kind: str | None = None) -> Pairs:
+def open_pairs(path: str | Path, *, kind: str | None = None) -> Pairs[Sample]:
     """The pairs at `path`, whatever kind of source it is.
 
     `kind` is the name of a file of `captions/kinds` (`folder`, `jsonl`, ...). It is needed only

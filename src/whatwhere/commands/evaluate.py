@@ -26,9 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="none, score:0.2, probability:0.5 or names:wall|floor,sky; default: the recipe's",
     )
     parser.add_argument("--limit", type=int, metavar="N", help="score the first N photos only")
-    parser.add_argument(
-        "--set", nargs="+", default=[], metavar="KEY=VALUE", help="e.g. side=640"
-    )
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="e.g. side=640")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 

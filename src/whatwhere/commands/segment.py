@@ -13,6 +13,7 @@ import argparse
 import glob
 import json
 import sys
+from itertools import chain
 from pathlib import Path
 
 PHOTOS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
@@ -28,9 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="RULE",
         help="none, score:0.2, probability:0.5 or names:wall|floor,sky: what counts as no name",
     )
-    parser.add_argument(
-        "--set", nargs="+", default=[], metavar="KEY=VALUE", help="e.g. side=640"
-    )
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="e.g. side=640")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -100,12 +99,11 @@ def find_photos(given: list[str]) -> list[Path]:
 
 def _outputs(files: list[Path]) -> dict[Path, str]:
     """A name for each file's results; photos of one name get a number."""
-    names: dict[Path, str] = {}
-    taken: dict[str, int] = {}
+    names: dict[str, Path] = {}
     for file in files:
-        count = taken[file.stem] = taken.get(file.stem, 0) + 1
-        names[file] = file.stem if count == 1 else f"{file.stem}-{count}"
-    return names
+        numbered = (f"{file.stem}-{count}" for count in range(2, len(files) + 1))
+        names[next(n for n in chain([file.stem], numbered) if n not in names)] = file
+    return {file: name for name, file in names.items()}
 
 
 def _tell(done: list[dict], skipped: list[dict], *, as_json: bool) -> None:

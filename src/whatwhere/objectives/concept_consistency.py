@@ -72,8 +72,8 @@ class ConceptConsistency:
     def build(self, sizes: Sizes) -> "ConceptConsistencyObjective":
         if sizes.concepts == 0:
             raise ValueError(
-                "concept_consistency needs a concept bank; set concepts.path=FILE, or mine one "
-                "from the captions with concepts.most=500"
+                "concept_consistency needs a concept bank; mine one from the captions with "
+                "concepts=whatwhere.concepts.bank:Concepts, or add concepts.path=FILE after it"
             )
         return ConceptConsistencyObjective(self, sizes)
 

@@ -124,6 +124,8 @@ def from_json(value: Any) -> Any:
         return tuple(from_json(item) for item in value)
     if not isinstance(value, dict):
         return value
+    if not isinstance(value.get("class"), str):
+        raise ValueError(f"the recipe holds an object without a class: {', '.join(value)}")
     module, _, name = value["class"].partition(":")
     if module.partition(".")[0] != "whatwhere" and module not in sys.modules:
         raise ValueError(
@@ -154,6 +156,9 @@ def _from_file(path: Path):
         raise ValueError(f"no recipe file at {path}")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None
+    loaded = sys.modules.get(path.stem)
+    if loaded is not None and getattr(loaded, "__file__", None) != spec.origin:
+        raise ValueError(f"a module called {path.stem!r} is in use already; rename {path}")
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
     spec.loader.exec_module(module)
@@ -183,6 +188,10 @@ def _full_path(recipe: Recipe, path: str) -> list[str]:
         raise ValueError(f"{path} could be {' or '.join('.'.join(end) for end in ends)}")
     before = [full for full in known if full == keys[:-1]]
     choices = _children(known[before[0]]) if before else _children(recipe)
+    if not choices:
+        parent, value = ".".join(before[0]), known[before[0]]
+        first = f"; first set {parent}=module:Class" if value is None else ""
+        raise ValueError(f"{parent} is {value}, which has no settings{first}")
     every = {full[-1]: ".".join(full) for full in known}
     every |= {key: ".".join([*keys[:-1], key]) for key in choices if before}
     close = get_close_matches(keys[-1], every, n=1)
@@ -195,7 +204,8 @@ def _replaced(node: Any, keys: list[str], value: str, path: str) -> Any:
     old = _children(node)[key]
     if isinstance(node, tuple):
         new = _replaced(old, rest, value, path) if rest else _part(value, path)
-        return tuple(new if item is old else item for item in node)
+        items = (new if item is old else item for item in node)
+        return tuple(item for item in items if item is not None)
     if rest:
         return replace(node, **{key: _replaced(old, rest, value, path)})
     return replace(node, **{key: _parsed(value, _hint(type(node), key), path)})
@@ -225,7 +235,7 @@ def _parsed(text: str, hint: Any, path: str) -> Any:
 def _fit(value: Any, hint: Any) -> tuple[bool, Any]:
     origin = get_origin(hint)
     if origin in (Union, types.UnionType):
-        for option in get_args(hint):
+        for option in sorted(get_args(hint), key=lambda option: option is not types.NoneType):
             fits, converted = _fit(value, option)
             if fits:
                 return True, converted

@@ -48,6 +48,11 @@ def labeller(
     """
     rule = background or segment.reading.background
     if benchmark.background is None:
+        if background is not None and background.rule != "none":
+            raise ValueError(
+                f"{benchmark.name} has no background class, so no pixel may be background; leave "
+                f"the rule {background.rule!r} out"
+            )
         rule = Background()
     named = [row for row in range(len(benchmark.classes)) if row != benchmark.background]
     names = ["|".join(benchmark.names[row]) for row in named]
@@ -63,7 +68,9 @@ def retrieval(model: Model, batches: Batches, steps: Iterable[int]) -> dict[str,
     count = 0
     for step in steps:
         pairs = model(to(batches[step].batch, device)).pairs
-        for way, scores in (("text", pairs.image_to_text), ("image", pairs.text_to_image)):
+        own = slice(pairs.first, pairs.first + len(pairs.image_to_text))  # not other processes'
+        for way, all_scores in (("text", pairs.image_to_text), ("image", pairs.text_to_image)):
+            scores = all_scores[:, own]
             for k in (1, 5):
                 key = f"{way}_recall_at_{k}"
                 sums[key] = sums.get(key, 0.0) + _recall(scores, k)

@@ -72,7 +72,7 @@ def run_training(
 
         def validate(model: Model, done: int) -> dict[str, float]:
             found = retrieval(model, measure_on, range(min(8, measure_on.steps_per_epoch)))
-            if watch is not None:
+            if watch is not None and rank() == 0:
                 found |= watch(Segmenter(model, recipe.reading), done)
             return {f"validation/{name}": value for name, value in found.items()}
 
@@ -102,8 +102,7 @@ def run_training(
 
 def _refuse_mixing(recipe: Recipe, run: Path, resume: bool) -> None:
     """A folder holds one run: a new one does not overwrite it, a resumed one is the same."""
-    has_run = (run / "checkpoints").is_dir()
-    if has_run and not resume:
+    if checkpoints.whole(run) and not resume:
         raise ValueError(f"{run} holds a run already; go on with --resume, or choose another --out")
     if not resume:
         return
@@ -145,9 +144,8 @@ def _bank(recipe: Recipe, pairs: Pairs, resumed: Path | None) -> Bank | None:
         return None
     if resumed is not None:
         return Bank.parse(checkpoints.read_about(checkpoints.newest(resumed))["concepts"])
-    texts = (caption for sample in pairs for caption in sample.captions)
-    bar = tqdm(texts, desc="mining concepts", unit=" captions", disable=rank() != 0)
-    return recipe.concepts.bank(bar)
+    bar = tqdm(pairs, desc="mining concepts", unit=" photos", disable=rank() != 0)
+    return recipe.concepts.bank(caption for sample in bar for caption in sample.captions)
 
 
 def _features(recipe: Recipe, model: Model, pairs: Pairs) -> CachedFeatures:
@@ -226,7 +224,6 @@ def _held_out(
     return _batches(recipe, model, half, pairs, features, None, **plain)
 
 
-@torch.no_grad()
 @torch.no_grad()
 def _fit_head(recipe: Recipe, model: Model, pairs: Pairs) -> None:
     """Show the head as many training pictures as it asks for, spread over all of them."""

@@ -31,6 +31,14 @@ SCORES = 2**26  # numbers held at a time: 256 MiB, so large photos are scored by
 
 
 @dataclass(frozen=True)
+class Looked:
+    """A photo after the image encoder: other names can be asked for without looking again."""
+
+    picture: Image.Image
+    seen: _Seen
+
+
+@dataclass(frozen=True)
 class _Seen:
     """A picture's windows, encoded in batches, and the size that they lie on."""
 
@@ -51,7 +59,7 @@ class Segmenter:
     @torch.no_grad()
     def __call__(
         self,
-        photo: Photo,
+        photo: Photo | Looked,
         names: str | Sequence[str],
         *,
         background: Background | None = None,
@@ -59,11 +67,11 @@ class Segmenter:
         """Which of `names` each pixel shows.
 
         `photo` is a path, a PIL picture, an array [height, width, 3] of bytes or of numbers in
-        [0, 1], or a tensor [3, height, width] in [0, 1]. `names` is "dog, grass|lawn" or a list;
+        [0, 1], a tensor [3, height, width] in [0, 1], or what `look` made of one. `names` is "dog, grass|lawn" or a list;
         `|` joins synonyms, of which the best counts. The label map has the photo's size; where a
         background rule is set, label 0 is the background.
         """
-        picture = read_photo(photo)
+        looked = photo if isinstance(photo, Looked) else self.look(photo)
         classes = parse_names(names)
         rule = background or self.reading.background
         others = parse_names(rule.names) if rule.rule == "names" else []
@@ -72,16 +80,22 @@ class Segmenter:
             places = ["the background", *(f"name {i + 1}" for i in range(len(classes)))]
             refuse_shared([taken, *classes], places)
         vectors, owner = self.name_vectors([*classes, *others])
-        best, label, confidence = self._best(picture, vectors, owner)
+        best, label, confidence = self._best(looked, vectors, owner)
         shown = tuple(synonyms[0] for synonyms in classes)
         if rule.rule == "none":
-            return Segmentation(_array(label), _array(confidence), shown, picture)
+            return Segmentation(_array(label), _array(confidence), shown, looked.picture)
         if rule.rule == "names":
             none = label >= len(classes)
         else:
             none = (best if rule.rule == "score" else confidence) < rule.threshold
         label = torch.where(none, 0, label + 1)
-        return Segmentation(_array(label), _array(confidence), (BACKGROUND, *shown), picture)
+        return Segmentation(_array(label), _array(confidence), (BACKGROUND, *shown), looked.picture)
+
+    @torch.no_grad()
+    def look(self, photo: Photo) -> Looked:
+        """The photo's windows through the image encoder, which is most of the work."""
+        picture = read_photo(photo)
+        return Looked(picture, self._see(self._resized(picture)))
 
     def name_vectors(
         self, classes: Sequence[tuple[str, ...]]
@@ -127,18 +141,18 @@ class Segmenter:
 
     def _best(
         self,
-        picture: Image.Image,
+        looked: Looked,
         vectors: Float[Tensor, "vectors dim"],
         owner: Int[Tensor, " vectors"],
     ) -> tuple[
         Float[Tensor, "height width"], Int[Tensor, "height width"], Float[Tensor, "height width"]
     ]:
         """Best score, its name, and that name's share of the softmax, name by name in chunks."""
-        seen, full = self._see(self._resized(picture)), (picture.height, picture.width)
+        seen, full = looked.seen, (looked.picture.height, looked.picture.width)
         best = torch.full(full, -torch.inf, device=self.device)
         label = torch.zeros(full, dtype=torch.long, device=self.device)
         mass = torch.zeros(full, device=self.device)  # sum of exp(scale * (score - best))
-        chunk = min(self.reading.chunk, SCORES // (picture.height * picture.width))
+        chunk = min(self.reading.chunk, SCORES // (full[0] * full[1]))
         for first, last, rows in _chunks(owner, chunk):
             scores = self._place(seen, vectors[rows], full)
             some = _best_synonym(scores, owner[rows] - first, last - first)

@@ -56,7 +56,8 @@ def train(
 
     `batches(first, last)` gives the batches of those steps. Randomness inside a step (dropout)
     follows from seed, process and step, so an interrupted and resumed run ends bit for bit like an
-    uninterrupted one on the same machine. Ctrl-C keeps the steps done so far.
+    uninterrupted one on the same machine. Ctrl-C keeps the steps done so far. `validate` is called
+    in every process, because comparing pictures with captions asks all of them.
     """
     device = pick_device(settings.device)
     step.to(device).train()
@@ -64,7 +65,7 @@ def train(
     done = _continue(run, step, adam) if resume else 0
     wrapped = DistributedDataParallel(step) if world() > 1 else step
     main = rank() == 0
-    log = Log(run, first=done) if main else None
+    log = Log(run, done=done) if main else None
     latest: dict[str, float] = {}
 
     def keep() -> None:
@@ -72,17 +73,18 @@ def train(
             checkpoints.save(run, done, step, adam, about)
 
     def check() -> None:
-        if validate is not None and main:
-            step.eval()
-            with torch.no_grad():
-                found = validate(step.model, done)
-            step.train()
-            assert log is not None
+        if validate is None:
+            return
+        step.eval()
+        with torch.no_grad():
+            found = validate(step.model, done)
+        step.train()
+        if log is not None:
             log.write(done, found)
             latest.update(found)
 
     bar = tqdm(total=settings.steps, initial=done, unit=" steps", disable=not main, desc="training")
-    clock = time.perf_counter()
+    clock, timed = time.perf_counter(), done
     try:
         if done == 0:
             check()
@@ -93,9 +95,9 @@ def train(
             bar.update()
             if main and (done % settings.log_every == 0 or done == settings.steps):
                 report = _report(losses, settings, done)
-                pace = len(batch.tokens.ids) * world() * settings.log_every
+                pace = len(batch.tokens.ids) * world() * (done - timed)
                 report["samples_per_second"] = pace / (time.perf_counter() - clock)
-                clock = time.perf_counter()
+                clock, timed = time.perf_counter(), done
                 assert log is not None
                 log.write(done, report)
                 bar.set_postfix({name: f"{value:.3g}" for name, value in report.items()})

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, load_model, save_file, save_model
 from torch import nn
 
@@ -41,13 +42,18 @@ def newest(path: Path) -> Path:
     """The checkpoint that `path` is or whose run holds it; ValueError says what was looked for."""
     if (path / "about.json").is_file() and (path / "model.safetensors").is_file():
         return path
-    found = sorted(f for f in (path / "checkpoints").glob("step-*") if NAME.fullmatch(f.name))
+    found = whole(path)
     if not found:
         raise ValueError(
             f"{path} holds no checkpoint (looked for about.json with model.safetensors, and for "
             "checkpoints/step-*); give the --out folder of a training run"
         )
     return found[-1]
+
+
+def whole(run: Path) -> list[Path]:
+    """The checkpoints of a run, oldest first. One that a crash left half written is none."""
+    return sorted(f for f in (run / "checkpoints").glob("step-*") if NAME.fullmatch(f.name))
 
 
 def read_about(folder: Path) -> dict[str, Any]:
@@ -67,6 +73,10 @@ def read_about(folder: Path) -> dict[str, Any]:
 def read_weights(folder: Path, module: nn.Module) -> None:
     try:
         load_model(module, str(folder / "model.safetensors"), strict=True)
+    except SafetensorError as error:
+        raise ValueError(
+            f"the weights in {folder} are damaged ({error}); delete that folder"
+        ) from None
     except RuntimeError as error:
         first = str(error).strip().splitlines()[-1].strip()
         raise ValueError(f"the weights in {folder} do not fit its recipe: {first}") from None
@@ -101,6 +111,7 @@ def _flush(folder: Path) -> None:
 
 
 def _prune(run: Path, *, keep: int) -> None:
-    folders = sorted((run / "checkpoints").glob("step-*"))
-    for folder in folders[:-keep]:
+    """Remove all but the newest, and what crashes left half written."""
+    half = (run / "checkpoints").glob(".step-*")
+    for folder in [*whole(run)[:-keep], *half]:
         shutil.rmtree(folder)

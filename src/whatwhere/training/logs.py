@@ -12,13 +12,14 @@ COLUMNS = ("step", "name", "value")
 class Log:
     """Long format (step, name, value), so that a new term never changes the file's columns."""
 
-    def __init__(self, run: Path, *, first: int):
+    def __init__(self, run: Path, *, done: int):
+        """Go on after `done` steps: rows of later steps, which will be taken again, are cut off."""
         run.mkdir(parents=True, exist_ok=True)
         self.path = run / "log.csv"
-        rows = [row for row in read_log(self.path) if row[0] < first]
+        rows = [row for row in read_log(self.path) if row[0] <= done] if done else []
         with self.path.open("w", newline="") as file:
             csv.writer(file).writerows([COLUMNS, *rows])
-        self.board = _board(run)
+        self.board = _board(run, done)
 
     def write(self, step: int, values: dict[str, float]) -> None:
         with self.path.open("a", newline="") as file:
@@ -42,10 +43,10 @@ def read_log(path: Path) -> list[tuple[int, str, float]]:
     return [(int(r[0]), r[1], float(r[2])) for r in rows if len(r) == len(COLUMNS) and r[2]]
 
 
-def _board(run: Path):
+def _board(run: Path, done: int):
     """A TensorBoard writer, if TensorBoard is installed (extra `track`)."""
     if importlib.util.find_spec("tensorboard") is None:
         return None
     from torch.utils.tensorboard.writer import SummaryWriter
 
-    return SummaryWriter(str(run / "tensorboard"))
+    return SummaryWriter(str(run / "tensorboard"), purge_step=done + 1 if done else None)
