@@ -1,10 +1,22 @@
-"""Any picture file as a viewer shows it, and what decoders are known to raise on damaged ones."""
+"""Any picture file as a viewer shows it, what decoders raise on damaged ones, labelled photos."""
 
 import struct
 import zlib
+from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Int64
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+
+@dataclass(frozen=True)
+class Item:
+    """A labelled photo, RGB, and the class of each of its pixels: 0 to K-1, or "ignore"."""
+
+    key: str  # what its files are called, without the ending
+    image: Image.Image
+    labels: Int64[np.ndarray, "height width"]
+
 
 # What Pillow's decoders raise on damaged files; anything else is our own mistake.
 UNDECODABLE = (

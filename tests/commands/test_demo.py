@@ -9,7 +9,7 @@ from PIL import Image
 from whatwhere.commands import demo, main
 
 TINY = [
-    "--set", "steps=3", "captions.count=24", "batching.batch=8", "validate_every=1", "log_every=1",
+    "--set", "steps=3", "captions.count=16", "batching.batch=8", "log_every=1",
     "image.width=32",
 ]  # fmt: skip
 
@@ -22,10 +22,12 @@ def few_scenes(monkeypatch):
 
 
 def test_the_demo_learns_and_shows_and_a_second_one_replaces_the_first(
-    tmp_path, few_scenes, capsys
+    tmp_path, few_scenes, capsys, monkeypatch
 ):
-    out = tmp_path / "my demo"
-    assert main(["demo", "--out", str(out), *TINY]) == 0
+    out, opened = tmp_path / "my demo", []
+    monkeypatch.setattr("webbrowser.open", lambda address: opened.append(address) or True)
+    assert main(["demo", "--out", str(out), "--open", *TINY]) == 0
+    assert opened == [(out / "report.html").as_uri()]
     said = capsys.readouterr().out
     assert "mIoU on 12 scenes it has never seen" in said and str(out / "report.html") in said
     page = (out / "report.html").read_text(encoding="utf-8")
@@ -46,6 +48,7 @@ def test_the_demo_learns_and_shows_and_a_second_one_replaces_the_first(
     assert told["report"] == str(out / "report.html") and 0 <= told["after"]["miou"] <= 100
     assert told["before"]["photos"] == told["after"]["photos"]
     assert told["after"]["photos_total"] == 12
+    assert len(opened) == 1
     again = (out / "report.html").read_text(encoding="utf-8")
     assert "<dt>Seed</dt><dd>5</dd>" in again and "--seed 5" in again
     assert len(list((out / "pictures").iterdir())) == 4 * 4

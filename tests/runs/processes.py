@@ -7,15 +7,19 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 
+PRELOAD = ["torch", "torch._dynamo", "torch.utils.tensorboard.writer", "whatwhere.runs.training"]
+
+
 def start(task, *args):
-    """A process that runs `task(*args)`, and how it ended: 0, 1 or minus the signal's number."""
-    multiprocessing.set_forkserver_preload(["torch", "whatwhere.runs.training"])
+    """A process that runs `task(*args)`."""
+    multiprocessing.set_forkserver_preload(PRELOAD)
     process = multiprocessing.get_context("forkserver").Process(target=_alone, args=(task, *args))
     process.start()
     return process
 
 
 def ended(process, *, seconds=120):
+    """How a process ended: 0, 1 or minus the number of the signal that killed it."""
     process.join(seconds)
     assert process.exitcode is not None, "the process hangs"
     return process.exitcode

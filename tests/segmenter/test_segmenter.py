@@ -284,8 +284,7 @@ def test_golden_simzss_slide():
 
 
 def test_other_names_can_be_asked_without_looking_again():
-    segment = segmenter(SMALL)
-    photo = painting([["red", "blue", "white"], ["green", "red", "blue"]])
+    segment, photo = segmenter(SMALL), painting(*SCENE)
     looked = segment.look(photo)
     for names in ("red, blue", "green|white, red"):
         again, anew = segment(looked, names), segment(photo, names)

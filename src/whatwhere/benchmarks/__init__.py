@@ -5,21 +5,9 @@ A file `benchmarks/my_set.py` is the benchmark `my_set` when it has a function
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-import numpy as np
-from jaxtyping import Int64
-from PIL import Image
-
-
-@dataclass(frozen=True)
-class Item:
-    """A photo, RGB, and the class of each of its pixels: 0 to K-1, or the benchmark's `ignore`."""
-
-    key: str  # what its files are called, without the ending
-    image: Image.Image
-    labels: Int64[np.ndarray, "height width"]
+from whatwhere.pictures import Item as Item
 
 
 @runtime_checkable

@@ -14,7 +14,6 @@ from typing import Generic, NamedTuple, Protocol, TypeVar, cast, runtime_checkab
 from whatwhere.captions import kinds
 from whatwhere.captions.samples import Captioned, Sample, Skipped
 
-
 One = TypeVar("One", bound=Captioned)
 
 

@@ -18,12 +18,11 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from whatwhere.benchmarks import Benchmark
     from whatwhere.benchmarks.score import Scores
     from whatwhere.recipes import Recipe
     from whatwhere.report import Html
@@ -37,7 +36,7 @@ WATCHED = 40  # scenes behind the curve: few, since they are looked at again and
 EXAM = 200  # other scenes, behind every number: enough that the rarest thing is in several
 SHOWN = 8  # of these, in pictures
 GENERATOR = "whatwhere demo"
-OURS = ("pictures", "scenes", "model", "report.html")
+FOLDERS = ("pictures", "scenes", "model")  # these and report.html are what a demo leaves
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -114,8 +113,7 @@ def _learn_and_show(recipe: Recipe, out: Path, *, command: str, quiet: bool) -> 
     from whatwhere.scenes.benchmark import HELD_OUT, SceneBenchmark
 
     world = _world(recipe)
-    # Another class of items with the same fields: scenes import no other part.
-    watched = cast("Benchmark", SceneBenchmark(world, count=WATCHED))
+    watched = SceneBenchmark(world, count=WATCHED)
     unseen = SceneBenchmark(world, count=EXAM, first=HELD_OUT + WATCHED)
     follow = watch_benchmark(watched, None, limit=WATCHED)
     untrained: list[_Exam] = []
@@ -171,7 +169,7 @@ def _make_way(out: Path) -> None:
                 f"{out} holds something else than an earlier demo, which is not replaced; "
                 "choose another folder: --out DIR"
             )
-    for name in OURS[:-1]:
+    for name in FOLDERS:
         if (out / name).exists():
             shutil.rmtree(out / name)
     out.mkdir(parents=True, exist_ok=True)
@@ -204,7 +202,7 @@ def _examine(segment: Segmenter, benchmark: SceneBenchmark, *, progress: bool) -
         found.append(segment(picture, names))
         return found[-1].labels
 
-    scores = evaluate(label, cast("Benchmark", benchmark), progress=progress)
+    scores = evaluate(label, benchmark, progress=progress)
     return _Exam(scores, found)
 
 

@@ -20,13 +20,13 @@ from whatwhere.recipes import Recipe
 from whatwhere.training.settings import Training
 
 recipe = Recipe(
-    image=MobileNetV2(layers=(13, 17, 18)),
+    image=MobileNetV2(layers=(18,)),
     head=Whiten(size=256),
     pool=PatchPool(how="mean"),
-    text=ClipText(width=192, layers=3, heads=6, context=32),
+    text=ClipText(width=128, layers=2, heads=4, context=32),
     objectives=(Contrastive(), ConceptConsistency(weight=0.5)),
     concepts=Concepts(most=1000, least=10),
     batching=Batching(batch=256, crop=(1.0, 1.0)),
     caching=Caching(folder="cache"),
-    training=Training(steps=2000, lr=1e-3),
+    training=Training(steps=1000, lr=1e-3),
 )

@@ -5,22 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-import numpy as np
-from jaxtyping import Int
-from PIL import Image
+from whatwhere.pictures import Item
 
 from .world import World
 
 HELD_OUT = 1_000_000  # the first scene of the benchmark: training stays below
-
-
-@dataclass(frozen=True)
-class Item:
-    """A picture and, for each of its pixels, an index into the names."""
-
-    key: str
-    image: Image.Image
-    labels: Int[np.ndarray, "height width"]
 
 
 @dataclass(frozen=True)

@@ -67,9 +67,9 @@ class Segmenter:
         """Which of `names` each pixel shows.
 
         `photo` is a path, a PIL picture, an array [height, width, 3] of bytes or of numbers in
-        [0, 1], a tensor [3, height, width] in [0, 1], or what `look` made of one. `names` is "dog, grass|lawn" or a list;
-        `|` joins synonyms, of which the best counts. The label map has the photo's size; where a
-        background rule is set, label 0 is the background.
+        [0, 1], a tensor [3, height, width] in [0, 1], or what `look` made of one. `names` is
+        "dog, grass|lawn" or a list; `|` joins synonyms, of which the best counts. The label map
+        has the photo's size; where a background rule is set, label 0 is the background.
         """
         looked = photo if isinstance(photo, Looked) else self.look(photo)
         classes = parse_names(names)

@@ -1,0 +1,50 @@
+"""torchrun: two processes share the work of one run, and learn what one process would."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from runs.processes import as_torchrun_does, ended, free_port, start
+from runs.small import SETTINGS
+from safetensors.torch import load_file
+
+from whatwhere.commands import main
+from whatwhere.training import checkpoints
+from whatwhere.training.logs import read_log
+
+
+def command(run, *settings):
+    return ["train", "scenes", "--out", str(run), "--json", "--set", *SETTINGS, *settings]
+
+
+def test_two_processes_learn_what_one_does(tmp_path, capsys):
+    together, alone = tmp_path / "together", tmp_path / "alone"
+    port = free_port()
+    both = [
+        start(as_torchrun_does, rank, 2, port, tmp_path, command(together)) for rank in range(2)
+    ]
+    assert main(command(alone)) == 0
+    assert [ended(process) for process in both] == [0, 0]
+    one, two = (load_file(checkpoints.newest(r) / "model.safetensors") for r in (alone, together))
+    assert one.keys() == two.keys()
+    for name in one:
+        torch.testing.assert_close(two[name], one[name], rtol=1e-3, atol=1e-4)
+    logs = [
+        [row for row in read_log(run / "log.csv") if row[1].startswith("validation")]
+        for run in (alone, together)
+    ]
+    assert len(logs[0]) == 3 * 4 and [row[:2] for row in logs[0]] == [row[:2] for row in logs[1]]
+    said = json.loads((tmp_path / "0.txt").read_text())
+    assert said["report"].keys() == json.loads(capsys.readouterr().out)["report"].keys()
+    assert (tmp_path / "1.txt").read_text() == ""
+
+
+@pytest.mark.slow
+def test_torchrun_itself_starts_two_processes(tmp_path):
+    torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "whatwhere"]
+    run = tmp_path / "run"
+    argv = [*command(run, "training.steps=2")]
+    subprocess.run([sys.executable, *torchrun, *argv], check=True, timeout=300)
+    assert checkpoints.newest(run).name == "step-00000002"
