@@ -30,6 +30,7 @@ def _alone(task, *args):
 
     torch.set_num_threads(1)
     os.setpgid(0, 0)  # a Ctrl-C meant for it does not reach the tests
+    multiprocessing.set_start_method("fork", force=True)  # for its workers: no second server
     task(*args)
 
 

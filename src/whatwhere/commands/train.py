@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 
 
@@ -64,6 +65,8 @@ def run(args: argparse.Namespace) -> int:
         resume=args.resume,
         watch=watch,
     )
+    if os.environ.get("RANK", "0") != "0":  # under torchrun the first process speaks for all
+        return 0
     if finished.skipped:
         print(f"left out:\n{finished.skipped}", file=sys.stderr)
     if args.json:

@@ -49,7 +49,8 @@ class WhitenHead(nn.Module):
         return ImageFeatures(self._map(features.patches), cls)
 
     def _map(self, vectors: Float[Tensor, "*place width"]) -> Float[Tensor, "*place dim"]:
-        return (vectors - self.mean) @ self.matrix
+        with torch.autocast(vectors.device.type, enabled=False):  # small spreads need the digits
+            return (vectors.float() - self.mean) @ self.matrix
 
     @torch.no_grad()
     def fit(self, features: Iterator[ImageFeatures]) -> None:

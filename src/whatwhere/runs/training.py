@@ -25,7 +25,7 @@ from whatwhere.records import Batch, ImageFeatures
 from whatwhere.runs.evaluating import retrieval
 from whatwhere.runs.loading import about, build
 from whatwhere.segmenter import Segmenter
-from whatwhere.training import checkpoints, pick_device, train
+from whatwhere.training import autocast, checkpoints, pick_device, train
 from whatwhere.transforms import centre_crop, to_tensor
 
 Watch = Callable[[Segmenter, int], dict[str, float]]
@@ -156,7 +156,8 @@ def _features(recipe: Recipe, model: Model, pairs: Pairs) -> CachedFeatures:
 
     @torch.no_grad()
     def encode(images: torch.Tensor) -> ImageFeatures:
-        return model.features(images.to(device))
+        with autocast(device, recipe.training):
+            return model.features(images.to(device))
 
     def cached() -> CachedFeatures:
         model.eval()
@@ -180,6 +181,7 @@ def _identity(recipe: Recipe, model: Model) -> str:
     if model.head.fixed:
         frozen.append(("head", recipe.head, model.head))
     settings = {part: to_json(chosen) for part, chosen, _ in frozen}
+    settings["precision"] = recipe.training.precision
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     weights = {
         f"{part}.{name}": tensor
@@ -241,7 +243,9 @@ def _fit_head(recipe: Recipe, model: Model, pairs: Pairs) -> None:
                 continue
             view = centre_crop(picture.height, picture.width, size=recipe.batching.size)
             images = to_tensor(view.picture(picture))[None].to(device)
-            yield model.image_encoder(images)
+            with autocast(device, recipe.training):
+                features = model.image_encoder(images)
+            yield features
 
     model.eval()
     model.head.fit(seen())

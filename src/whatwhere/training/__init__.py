@@ -42,6 +42,11 @@ def pick_device(wanted: str) -> torch.device:
     return torch.device(wanted)
 
 
+def autocast(device: torch.device, settings: Training) -> torch.autocast:
+    """Matrix products in bfloat16, if the settings say so."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16")
+
+
 def train(
     step: Step,
     batches: Callable[[int, int], Iterator[Batch]],
@@ -150,7 +155,7 @@ def _take(
     torch.manual_seed((settings.seed * 1_000_003 + done) * 1_009 + rank())
     for group in adam.param_groups:
         group["lr"] = lr_at(done, settings)
-    with torch.autocast(batch.tokens.ids.device.type, torch.bfloat16, settings.precision == "bf16"):
+    with autocast(batch.tokens.ids.device, settings):
         losses = step(batch)
     total = losses.total
     if not torch.isfinite(total):
