@@ -70,7 +70,7 @@ class RandomNames(nn.Module):
 
 def segmenter(names: int) -> Segmenter:
     torch.manual_seed(0)
-    encoder = MobileNetV2().build(Sizes())
+    encoder = MobileNetV2().build(Sizes(pretrained=False))
     sizes = Sizes(dim=DIM, width=encoder.width)
     head, similarity = Linear(DIM).build(sizes), Cosine().build(sizes)
     model = Model(encoder, head, PatchPool(), RandomNames(names), similarity)

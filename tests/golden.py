@@ -12,9 +12,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-FOLDER = Path(
-    os.environ.get("WHATWHERE_GOLDEN", Path(__file__).parents[2] / "shared" / "golden")
-)
+FOLDER = Path(os.environ.get("WHATWHERE_GOLDEN", Path(__file__).parents[2] / "shared" / "golden"))
 SET = os.environ.get("WHATWHERE_GOLDEN_SET", "dev")
 
 
@@ -56,7 +54,9 @@ class Golden:
 
     def all_compared(self) -> None:
         def is_excused(key):
-            return any(key == e or (e.endswith("*") and key.startswith(e[:-1])) for e in self.excused)
+            return any(
+                key == e or (e.endswith("*") and key.startswith(e[:-1])) for e in self.excused
+            )
 
         left = [key for key in self.tensors if key not in self.read and not is_excused(key)]
         assert not left, f"{self.name}: neither compared nor excused: {left}"

@@ -1,5 +1,6 @@
 """The model: two encoders that meet in one space, by a head, a pooling and a similarity."""
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -22,6 +23,10 @@ class Model(nn.Module):
         self.pool = pool
         self.text_encoder = text_encoder
         self.similarity = similarity
+
+    @property
+    def device(self) -> torch.device:
+        return next(iter(self.state_dict().values())).device
 
     def forward(self, batch: Batch) -> Encoded:
         features = batch.features

@@ -137,9 +137,10 @@ def test_settings_with_a_file_leave_the_captions_unread(tmp_path):
     assert "sofa" in Concepts(path=str(path), synonyms=True).bank([]).concepts[1]
 
 
-def test_settings_that_a_file_cannot_use_are_refused():
-    with pytest.raises(ValueError, match="leave them as they are"):
-        Concepts(path="names.txt", least=3).bank([])
+def test_a_names_file_needs_no_captions_whatever_mining_is_set_to(tmp_path):
+    (tmp_path / "names.txt").write_text("dog\ncat")
+    bank = Concepts(path=str(tmp_path / "names.txt"), least=3).bank([])
+    assert bank.names == ("dog", "cat")
 
 
 def test_mining_imports_no_torch():

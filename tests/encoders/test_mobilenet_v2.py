@@ -15,6 +15,7 @@ from whatwhere.records import ImageEncoder, Sizes
 from whatwhere.transforms import to_tensor
 
 SHARED = Path(__file__).parents[2].parent / "shared"
+RANDOM = Sizes(pretrained=False)  # frozen random weights are refused in a run
 WEIGHTS = SHARED / "weights" / "mobilenet_v2_imagenet1001.safetensors"
 
 
@@ -61,7 +62,7 @@ def test_padding_is_that_of_a_slow_loop(size, dilation, stride):
 
 def test_dilation_fills_the_gaps_of_the_coarse_grid():
     torch.manual_seed(0)
-    coarse, fine = (MobileNetV2(stride=s, layers=(14,)).build(Sizes()) for s in (32, 16))
+    coarse, fine = (MobileNetV2(stride=s, layers=(14,)).build(RANDOM) for s in (32, 16))
     fine.load_state_dict(coarse.state_dict())
     images = torch.rand(1, 3, 96, 160)
     # At even sizes a "SAME" stride of 2 looks at the odd places.
@@ -70,9 +71,9 @@ def test_dilation_fills_the_gaps_of_the_coarse_grid():
 
 def test_layers_stand_side_by_side_on_one_grid():
     torch.manual_seed(0)
-    tower = MobileNetV2(layers=(13, 18)).build(Sizes())
+    tower = MobileNetV2(layers=(13, 18)).build(RANDOM)
     assert isinstance(tower, ImageEncoder)
-    last = MobileNetV2().build(Sizes())
+    last = MobileNetV2().build(RANDOM)
     last.load_state_dict(tower.state_dict())
     images = torch.rand(2, 3, 32, 48)
     found = tower(images).patches
@@ -89,7 +90,7 @@ def test_names_are_those_of_torchvision(tmp_path):
 
 def test_training_moves_the_weights_only_if_not_frozen():
     images = torch.rand(2, 3, 32, 48)
-    assert MobileNetV2().build(Sizes()).train()(images).patches.grad_fn is None
+    assert MobileNetV2().build(RANDOM).train()(images).patches.grad_fn is None
     tower = MobileNetV2(frozen=False).build(Sizes()).train()
     tower(images).patches.sum().backward()
     assert all(p.grad is not None for p in tower.parameters())
@@ -97,17 +98,22 @@ def test_training_moves_the_weights_only_if_not_frozen():
 
 def test_a_layer_off_the_grid_is_an_error_that_names_the_good_ones():
     with pytest.raises(ValueError, match="7 to 18"):
-        MobileNetV2(layers=(6, 18)).build(Sizes())
+        MobileNetV2(layers=(6, 18)).build(RANDOM)
     with pytest.raises(ValueError, match="14 to 18"):
-        MobileNetV2(layers=(13,), stride=32).build(Sizes())
+        MobileNetV2(layers=(13,), stride=32).build(RANDOM)
 
 
 def test_injecting_tokens_is_refused_with_a_reason():
     with pytest.raises(ValueError, match="convolutional"):
-        MobileNetV2().build(Sizes())(torch.rand(1, 3, 32, 48), {2: torch.rand(1, 2, 1280)})
+        MobileNetV2().build(RANDOM)(torch.rand(1, 3, 32, 48), {2: torch.rand(1, 2, 1280)})
 
 
 def test_no_file_is_read_for_a_checkpoint():
     MobileNetV2(weights="missing.pth").build(Sizes(pretrained=False))
     with pytest.raises(ValueError, match="missing"):
         MobileNetV2(weights="missing.pth").build(Sizes())
+
+
+def test_a_frozen_network_without_weights_is_refused():
+    with pytest.raises(ValueError, match=r"shows noise; set image\.weights=FILE"):
+        MobileNetV2().build(Sizes())

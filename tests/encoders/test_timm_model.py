@@ -127,7 +127,7 @@ def test_golden_clippy_image_tokens():
     ],
 )
 def test_families_declare_what_they_give(name, layer, patch, width, has_cls):
-    encoder = Timm(name, layer=layer).build(Sizes())
+    encoder = Timm(name, layer=layer).build(Sizes(pretrained=False))
     assert isinstance(encoder, ImageEncoder)
     assert (encoder.patch, encoder.width) == (patch, width)
     found = encoder.train()(torch.rand(2, 3, 64, 96))
@@ -185,22 +185,24 @@ def test_injecting_elsewhere_is_refused_with_a_reason(small):
     with pytest.raises(ValueError, match="0 to 2"):
         tower(small)(torch.rand(2, 3, 12, 16), {7: torch.randn(2, 5, 24)})
     with pytest.raises(ValueError, match="ConvNeXt has no plain token sequence"):
-        Timm("convnext_atto").build(Sizes())(torch.rand(2, 3, 32, 64), {0: torch.randn(2, 5, 320)})
+        Timm("convnext_atto").build(Sizes(pretrained=False))(
+            torch.rand(2, 3, 32, 64), {0: torch.randn(2, 5, 320)}
+        )
 
 
 def test_wrong_sizes_are_an_error_that_names_a_right_one(small):
     with pytest.raises(ValueError, match="use 12x16"):
         tower(small)(torch.rand(2, 3, 13, 17))
-    fixed = Timm("beit_base_patch16_224", layer=0).build(Sizes())
+    fixed = Timm("beit_base_patch16_224", layer=0).build(Sizes(pretrained=False))
     with pytest.raises(ValueError, match="use 224x224"):
         fixed(torch.rand(2, 3, 64, 96))
     with pytest.raises(ValueError, match="use 224"):
-        Timm("beit_base_patch16_224", layer=0, size=448).build(Sizes())
+        Timm("beit_base_patch16_224", layer=0, size=448).build(Sizes(pretrained=False))
 
 
 def test_an_unknown_name_is_an_error_that_names_near_ones():
     with pytest.raises(ValueError, match="vit_tiny_patch16_224"):
-        Timm("vit_tiny_patch16_225").build(Sizes())
+        Timm("vit_tiny_patch16_225").build(Sizes(pretrained=False))
 
 
 def test_a_layer_that_is_not_there_is_an_error(small):

@@ -6,7 +6,6 @@ import socket
 from contextlib import redirect_stdout
 from pathlib import Path
 
-
 PRELOAD = ["torch", "torch._dynamo", "torch.utils.tensorboard.writer", "whatwhere.runs.training"]
 
 

@@ -4,9 +4,9 @@ import os
 import signal
 
 import pytest
+
 from runs.processes import ended, start
 from runs.small import outcome, small
-
 from whatwhere.runs.training import run_training
 from whatwhere.training import checkpoints
 from whatwhere.training.logs import read_log

@@ -6,10 +6,10 @@ import sys
 
 import pytest
 import torch
-from runs.processes import as_torchrun_does, ended, free_port, start
-from runs.small import SETTINGS
 from safetensors.torch import load_file
 
+from runs.processes import as_torchrun_does, ended, free_port, start
+from runs.small import SETTINGS
 from whatwhere.commands import main
 from whatwhere.training import checkpoints
 from whatwhere.training.logs import read_log
@@ -36,6 +36,7 @@ def test_two_processes_learn_what_one_does(tmp_path, capsys):
         for run in (alone, together)
     ]
     assert len(logs[0]) == 3 * 4 and [row[:2] for row in logs[0]] == [row[:2] for row in logs[1]]
+    assert logs[0][:4] == logs[1][:4], "before the first step both know the same"
     said = json.loads((tmp_path / "0.txt").read_text())
     assert said["report"].keys() == json.loads(capsys.readouterr().out)["report"].keys()
     assert (tmp_path / "1.txt").read_text() == ""

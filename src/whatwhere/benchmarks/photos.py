@@ -11,6 +11,7 @@ from jaxtyping import Int64, Integer
 from PIL import Image
 
 from whatwhere.benchmarks import Item
+from whatwhere.pictures import UNDECODABLE, why
 
 PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 MASK_ENDINGS = (".png",)
@@ -41,9 +42,7 @@ class Photos:
         """Photos as their pixels are stored: masks are drawn on these, so EXIF turns nothing."""
         for index in range(len(self)) if indices is None else indices:
             key, photo, mask = self.files[index]
-            with Image.open(photo) as file:
-                image = file.convert("RGB")
-            labels = self._labels(mask)
+            image, labels = _as_stored(photo), self._labels(mask)
             if labels.shape != (image.height, image.width):
                 raise ValueError(
                     f"{mask} is {labels.shape[0]}x{labels.shape[1]} and its photo "
@@ -63,6 +62,15 @@ class Photos:
             return relabel(values, ids=self.ids, void=self.void, ignore=self.ignore)
         except ValueError as error:
             raise ValueError(f"{mask}: {error}") from None
+
+
+def _as_stored(photo: Path) -> Image.Image:
+    """The pixels as stored, and no EXIF that would have them turned later."""
+    try:
+        with Image.open(photo) as file:
+            return Image.fromarray(np.asarray(file.convert("RGB")))
+    except UNDECODABLE as error:
+        raise ValueError(f"cannot read {photo} as a picture: {why(error)}") from None
 
 
 def relabel(

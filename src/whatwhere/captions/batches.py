@@ -52,6 +52,15 @@ class Batching:
     per: Literal["picture", "caption"] = "picture"
     workers: int = 0  # processes that prepare batches beside the training
 
+    def __post_init__(self) -> None:
+        if self.batch < 1 or min(self.size) < 1 or self.workers < 0:
+            raise ValueError(
+                f"batching.batch={self.batch}, size={self.size}, workers={self.workers}; take a "
+                "batch and sizes of 1 or more, workers of 0 or more"
+            )
+        if not 0 < self.crop[0] <= self.crop[1] <= 1:
+            raise ValueError(f"batching.crop={self.crop}; take two shares, as in (0.9,1.0)")
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -111,7 +120,6 @@ class Batches(Dataset):
                 batch_size=None,
                 num_workers=workers,
                 prefetch_factor=4 if workers else None,
-                pin_memory=torch.cuda.is_available(),
             )
         )
 

@@ -39,7 +39,11 @@ class Caching:
 
     folder: str | None = None  # None: features are computed in every step
     precision: Precision = "int8"
-    batch: int = 32
+    batch: int = 32  # pictures encoded at a time
+
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise ValueError(f"caching.batch={self.batch}; take 1 or more")
 
 
 class CachedFeatures:

@@ -44,7 +44,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--out", default="whatwhere-demo", metavar="DIR", help="default: whatwhere-demo"
     )
     parser.add_argument("--seed", type=int, help="of the first weights and the order of pictures")
-    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="e.g. steps=1000")
+    parser.add_argument(
+        "--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="e.g. steps=1000"
+    )
     parser.add_argument("--open", action="store_true", help="show the report in the browser")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 

@@ -29,7 +29,23 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="RULE",
         help="none, score:0.2, probability:0.5 or names:wall|floor,sky: what counts as no name",
     )
-    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="e.g. side=640")
+    parser.add_argument(
+        "--set",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change how photos are read, e.g. side=640",
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument(
+        "--import",
+        dest="imports",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="a module or file with parts of your own that the model uses",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -46,19 +62,21 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from whatwhere.runs.loading import load
+    from whatwhere.segmenter.photos import read_photo
     from whatwhere.segmenter.reading import parse_background
 
     background = None if args.background is None else parse_background(args.background)
-    segment = load(args.model, overrides=args.set)
+    segment = load(args.model, overrides=args.set, device=args.device, imports=args.imports)
     out = Path(args.out)
     done, skipped = [], []
     names = _outputs(files)
     for file in tqdm(files, desc="segmenting", unit=" photos", disable=len(files) < 3):
         try:
-            found = segment(file, args.names, background=background)
+            picture = read_photo(file)
         except ValueError as error:
             skipped.append({"photo": str(file), "reason": str(error)})
             continue
+        found = segment(picture, args.names, background=background)
         stem = out / names[file]
         labels = found.save(stem.with_name(f"{stem.name}-labels.png"))
         overlay = stem.with_name(f"{stem.name}-overlay.jpg")

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 
@@ -23,12 +24,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--captions", metavar="PATH", help="pictures with captions")
     parser.add_argument("--kind", help="how to read PATH, where that is not plain")
     parser.add_argument("--out", metavar="DIR", help="folder of the run")
-    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="change settings")
+    parser.add_argument(
+        "--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="change settings"
+    )
     parser.add_argument("--show", action="store_true", help="print every setting and stop")
     parser.add_argument("--resume", action="store_true", help="go on with the run in DIR")
     parser.add_argument("--benchmark", help="labelled photos to validate on, such as voc")
     parser.add_argument("--root", metavar="PATH", help="where the benchmark lies")
-    parser.add_argument("--split", default="val", help="of the benchmark; default: val")
+    parser.add_argument("--split", help="of the benchmark; default: what is usual there")
     parser.add_argument("--json", action="store_true", help="print the last report as JSON")
 
 
@@ -70,9 +73,14 @@ def run(args: argparse.Namespace) -> int:
     if finished.skipped:
         print(f"left out:\n{finished.skipped}", file=sys.stderr)
     if args.json:
-        print(json.dumps({"run": str(finished.run), "report": finished.report}))
+        print(json.dumps({"run": str(finished.run), "report": _plain(finished.report)}))
     else:
         for name, value in finished.report.items():
             print(f"{name:<32} {value:.4g}")
         print(f'next: whatwhere segment PHOTO --names "dog, grass" --model {finished.run}')
     return 0
+
+
+def _plain(report: dict[str, float]) -> dict[str, float | None]:
+    """JSON has no NaN."""
+    return {name: value if math.isfinite(value) else None for name, value in report.items()}

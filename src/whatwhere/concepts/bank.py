@@ -182,7 +182,7 @@ class Concepts:
     which draws more examples to it but can never again be told apart.
     """
 
-    path: str | None = None  # a names file; None: mined
+    path: str | None = None  # a names file, which needs no mining; None: mined
     most: int = 1000  # names mined
     least: int = 5  # captions that a mined name needs
     synonyms: bool = False  # join everyday synonyms by the table that ships beside this file
@@ -192,11 +192,6 @@ class Concepts:
         """The bank; a names file leaves `captions` unread."""
         table = everyday_synonyms() if self.synonyms else ()
         if self.path is not None:
-            if self != Concepts(path=self.path, synonyms=self.synonyms):
-                raise ValueError(
-                    f"most, least and find are for mining, and {self.path} is a names file; "
-                    "leave them as they are, or leave the path out"
-                )
             return Bank.read(self.path).merged(table)
         return Bank.mine(captions, most=self.most, least=self.least, find=self.find, synonyms=table)
 

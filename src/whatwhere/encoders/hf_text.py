@@ -38,7 +38,7 @@ class HuggingFaceText:
     brings them.
     """
 
-    source: str
+    source: str = "sentence-transformers/sentence-t5-base"
     pool: str = "mean"
     head: str = "new"
     context: int = 77

@@ -45,6 +45,11 @@ class MobileNetV2:
     def build(self, sizes: Sizes) -> ImageTower:
         if self.stride not in (8, 16, 32):
             raise ValueError(f"stride {self.stride} is not one of 8, 16, 32")
+        if self.frozen and self.weights is None and sizes.pretrained:
+            raise ValueError(
+                "a frozen MobileNetV2 without weights shows noise; set image.weights=FILE "
+                "(torchvision's key names), or image.frozen=False to train it"
+            )
         trunk = _Layers(_Network(self.stride), self.layers)
         if self.weights is not None and sizes.pretrained:
             network = trunk.network

@@ -31,7 +31,7 @@ class Timm:
     CLIPpy feed CLIP's to networks trained with ImageNet's. `size`, if given, is the one declared.
     """
 
-    name: str
+    name: str = "vit_small_patch14_reg4_dinov2.lvd142m"
     weights: str | None = None
     layer: int = -1
     norm: bool = True
@@ -41,6 +41,11 @@ class Timm:
 
     def build(self, sizes: Sizes) -> ImageTower:
         _check_name(self.name)
+        if self.frozen and self.weights is None and sizes.pretrained:
+            raise ValueError(
+                f"a frozen {self.name} without weights shows noise; set image.weights=FILE or "
+                "image.weights=pretrained (from the hub), or image.frozen=False to train it"
+            )
         from_hub = self.weights == "pretrained" and sizes.pretrained
         try:
             model = _create(self.name, pretrained=from_hub)

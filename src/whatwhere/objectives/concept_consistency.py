@@ -95,7 +95,10 @@ class ConceptConsistencyObjective(nn.Module):
         words, regions = encoded.texts.words.float(), encoded.images.regions.float()
         present = self._present(phrases.concept)
         if len(present) == 0 or (len(phrases.concept) == 0 and not self._shared()):
-            return self._losses(words.sum() * 0, words.new_zeros(()), phrases)
+            nothing = (
+                words.sum() + regions.sum()
+            ) * 0  # every weight gets a gradient: DDP waits for it
+            return self._losses(nothing, words.new_zeros(()), phrases)
         with torch.autocast(words.device.type, enabled=False):
             classes = self._classes(phrase_vectors(words, phrases), phrases.concept, present)
             own = torch.searchsorted(present, phrases.concept)

@@ -31,6 +31,13 @@ class Contrastive:
     learn_temperature: bool = True
     max_scale: float = 100.0  # 1 / temperature never exceeds it, nor falls below 1
 
+    def __post_init__(self) -> None:
+        if not 0 < self.temperature <= 1 or self.max_scale < 1:
+            raise ValueError(
+                f"contrastive.temperature={self.temperature}, max_scale={self.max_scale}; take a "
+                "temperature above 0 and up to 1, and a scale of 1 or more"
+            )
+
     def build(self, sizes: Sizes) -> "ContrastiveObjective":
         return ContrastiveObjective(self)
 

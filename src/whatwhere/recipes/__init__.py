@@ -14,7 +14,7 @@ import sys
 import types
 import typing
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
@@ -40,12 +40,11 @@ class Recipe:
     similarity: Any = Cosine()
     concepts: Concepts | None = None  # None: no phrases are looked for
     captions: Any = None  # a source of pairs that needs no path (`--captions` goes before it)
-    held_out: float = 0.05  # share of the pairs that is never trained on, to measure retrieval
+    held_out: int | float = 0.05  # share or number of pictures never trained on, for retrieval
     batching: Batching = Batching()
     caching: Caching = Caching()
     training: Training = Training()
     reading: Reading = Reading()
-    notes: str = field(default="", compare=False)
 
 
 def names() -> list[str]:
@@ -55,10 +54,8 @@ def names() -> list[str]:
 def load(name: str) -> Recipe:
     """`scenes` is whatwhere.recipes.scenes:recipe; `my.module:fast` and `file.py:fast` as given."""
     module, _, attribute = name.partition(":")
-    if module.endswith(".py"):
-        found = _from_file(Path(module))
-    elif ":" in name:
-        found = _import(module)
+    if module.endswith(".py") or ":" in name:
+        found = bring(module)
     elif name in names():
         found = _import(f"{__name__}.{name}")
     else:
@@ -129,8 +126,8 @@ def from_json(value: Any) -> Any:
     module, _, name = value["class"].partition(":")
     if module.partition(".")[0] != "whatwhere" and module not in sys.modules:
         raise ValueError(
-            f"the recipe uses {value['class']}, which is not part of whatwhere; import {module} "
-            "first if you trust it"
+            f"the recipe uses {value['class']}, which is not part of whatwhere; if you trust it, "
+            f"import it first: --import {module} (or the path of {module}.py)"
         )
     cls = getattr(_import(module), name, None)
     if not (isinstance(cls, type) and is_dataclass(cls)):
@@ -140,6 +137,11 @@ def from_json(value: Any) -> Any:
     if strange := given.keys() - known:
         raise ValueError(f"{value['class']} has no {', '.join(sorted(strange))} in this version")
     return cls(**given)
+
+
+def bring(module: str):
+    """A module by its name, or by the path of its file."""
+    return _from_file(Path(module)) if module.endswith(".py") else _import(module)
 
 
 def _import(module: str):
@@ -194,7 +196,8 @@ def _full_path(recipe: Recipe, path: str) -> list[str]:
         raise ValueError(f"{parent} is {value}, which has no settings{first}")
     every = {full[-1]: ".".join(full) for full in known}
     every |= {key: ".".join([*keys[:-1], key]) for key in choices if before}
-    close = get_close_matches(keys[-1], every, n=1)
+    every |= {full: full for full in map(".".join, known)}
+    close = get_close_matches(path, every, n=1) or get_close_matches(keys[-1], every, n=1)
     hint = f"; did you mean {every[close[0]]}?" if close else ""
     raise ValueError(f"no setting is called {path}{hint} (there are {', '.join(choices)})")
 

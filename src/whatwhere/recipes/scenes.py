@@ -1,6 +1,6 @@
 """The scenes world, from nothing: a small convolutional tower and captions, no other data.
 
-Two CPU cores see it learn within two minutes; `whatwhere demo --train` runs it. Maximum pooling as
+Two CPU cores see it learn within two minutes; `whatwhere demo` runs it. Maximum pooling as
 in CLIPpy (arXiv 2210.09996), contrastive captions. Expected mIoU and spread: experiments/LOG.md.
 """
 

@@ -14,9 +14,8 @@ from torch import Tensor
 
 import whatwhere.benchmarks
 from whatwhere.benchmarks import Benchmark
-from whatwhere.captions.batches import Batches
 from whatwhere.model import Model
-from whatwhere.records import to
+from whatwhere.records import Batch, to
 from whatwhere.segmenter import Background, Segmenter
 
 
@@ -29,13 +28,14 @@ def benchmark_names() -> list[str]:
     return found
 
 
-def open_benchmark(name: str, *, root: str, split: str) -> Benchmark:
+def open_benchmark(name: str, *, root: str, split: str | None) -> Benchmark:
     known = benchmark_names()
     if name not in known:
         close = get_close_matches(name, known, n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
         raise ValueError(f"no benchmark is called {name!r}{hint} (there are {', '.join(known)})")
-    return importlib.import_module(f"whatwhere.benchmarks.{name}").load(root, split)
+    load = importlib.import_module(f"whatwhere.benchmarks.{name}").load
+    return load(root) if split is None else load(root, split)
 
 
 def labeller(
@@ -61,13 +61,13 @@ def labeller(
 
 
 @torch.no_grad()
-def retrieval(model: Model, batches: Batches, steps: Iterable[int]) -> dict[str, float]:
+def retrieval(model: Model, batches: Iterable[Batch]) -> dict[str, float]:
     """Recall at 1 and 5, both ways, averaged over batches of held-out pairs."""
-    device = next(iter(model.state_dict().values())).device
+    device = model.device
     sums: dict[str, float] = {}
     count = 0
-    for step in steps:
-        pairs = model(to(batches[step].batch, device)).pairs
+    for batch in batches:
+        pairs = model(to(batch, device)).pairs
         own = slice(pairs.first, pairs.first + len(pairs.image_to_text))  # not other processes'
         for way, all_scores in (("text", pairs.image_to_text), ("image", pairs.text_to_image)):
             scores = all_scores[:, own]

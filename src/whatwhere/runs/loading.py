@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from whatwhere import __version__
 from whatwhere.model import Model
 from whatwhere.objectives.together import Together
-from whatwhere.recipes import Recipe, from_json, override, to_json
+from whatwhere.recipes import Recipe, bring, from_json, override, to_json
 from whatwhere.records import Sizes
 from whatwhere.segmenter import Segmenter
 from whatwhere.training import Step, checkpoints, pick_device
@@ -42,23 +43,38 @@ def about(recipe: Recipe, concepts: Sequence[str], **more: Any) -> dict[str, Any
     } | more
 
 
-def read_recipe(path: str | Path, *, overrides: Sequence[str] = ()) -> tuple[Recipe, dict]:
+def read_recipe(path: str | Path) -> tuple[Recipe, dict[str, Any]]:
     """The recipe of a checkpoint, and all that the checkpoint says of itself."""
     said = checkpoints.read_about(checkpoints.newest(Path(path)))
-    recipe = from_json(said["recipe"])
-    return override(recipe, overrides), said
+    return from_json(said["recipe"]), said
 
 
-def load(name: str | Path, *, overrides: Sequence[str] = (), device: str = "auto") -> Segmenter:
+def load(
+    name: str | Path,
+    *,
+    overrides: Sequence[str] = (),
+    device: str = "auto",
+    imports: Sequence[str] = (),
+) -> Segmenter:
     """A segmenter from the folder of a training run or of one checkpoint.
 
-    `overrides` are those of `--set`: `load("runs/mine", overrides=["reading.side=640"])`.
+    `overrides` change how photos are read: `load("runs/mine", overrides=["reading.side=640"])`;
+    settings of `reading` and of `similarity`, whose calibration may be changed after training.
+    `imports` are modules or files with parts of your own that the checkpoint's recipe uses.
     """
     path = Path(name).expanduser()
     if not path.exists():
         raise ValueError(f"no model at {name}; give the --out folder of `whatwhere train`")
+    for module in imports:
+        bring(module)
     folder = checkpoints.newest(path)
-    recipe, said = read_recipe(folder, overrides=overrides)
+    stored, said = read_recipe(folder)
+    recipe = override(stored, overrides)
+    if replace(recipe, reading=stored.reading, similarity=stored.similarity) != stored:
+        raise ValueError(
+            "after training only settings of reading and similarity can be changed, such as "
+            "reading.side=640 or similarity.calibration=centred"
+        )
     step = build(recipe, concepts=len(said["concepts"]), pretrained=False)
     checkpoints.read_weights(folder, step)
     return Segmenter(step.model.to(pick_device(device)), recipe.reading)

@@ -7,6 +7,9 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -58,6 +61,8 @@ def run_training(
     _refuse_mixing(recipe, run, resume)
     with _processes(recipe.training.device):
         pairs = _pairs(recipe, captions, kind)
+        if resume:
+            _refuse_other_pictures(pairs, run)
         halves = split(pairs, held_out=recipe.held_out, seed=0)
         bank = _bank(recipe, halves.train, run if resume else None)
         step = build(recipe, concepts=0 if bank is None else len(bank))
@@ -70,17 +75,17 @@ def run_training(
         train_on = _batches(recipe, step.model, halves.train, pairs, features, bank)
         measure_on = _held_out(recipe, step.model, halves.held_out, pairs, features)
 
-        def validate(model: Model, done: int) -> dict[str, float]:
-            found = retrieval(model, measure_on, range(min(8, measure_on.steps_per_epoch)))
-            if watch is not None and rank() == 0:
-                found |= watch(Segmenter(model, recipe.reading), done)
-            return {f"validation/{name}": value for name, value in found.items()}
-
-        def batches(first: int, last: int) -> Iterator[Batch]:
-            for prepared in train_on.from_step(first, last=last):
+        def read(source: Batches, first: int, last: int) -> Iterator[Batch]:
+            for prepared in source.from_step(first, last=last):
                 for key, why in prepared.broken:
                     pairs.skipped.add("broken image", key, why)
                 yield prepared.batch
+
+        def validate(model: Model, done: int) -> dict[str, float]:
+            found = retrieval(model, read(measure_on, 0, min(8, measure_on.steps_per_epoch)))
+            if watch is not None and rank() == 0:
+                found |= watch(Segmenter(model, recipe.reading), done)
+            return {f"validation/{name}": value for name, value in found.items()}
 
         if rank() == 0:
             run.mkdir(parents=True, exist_ok=True)
@@ -88,10 +93,10 @@ def run_training(
         names = [] if bank is None else bank.lines
         report = train(
             step,
-            batches,
+            partial(read, train_on),
             recipe.training,
             run=run,
-            about=about(recipe, names, captions=captions, pictures=len(pairs)),
+            about=about(recipe, names, captions=captions, pictures=_digest(pairs)),
             resume=resume,
             validate=validate,
         )
@@ -107,11 +112,39 @@ def _refuse_mixing(recipe: Recipe, run: Path, resume: bool) -> None:
     if not resume:
         return
     stored = checkpoints.read_about(checkpoints.newest(run))["recipe"]
-    if stored != json.loads(json.dumps(to_json(recipe))):
+    if _deciding(stored) != _deciding(json.loads(json.dumps(to_json(recipe)))):
         raise ValueError(
             f"{run} was started with other settings than these; resume with the same recipe and "
             f"--set as in {run / 'recipe.json'}, or choose another --out"
         )
+
+
+def _refuse_other_pictures(pairs: Pairs, run: Path) -> None:
+    """Batches follow from the list of pictures, so a resumed run needs the same list."""
+    if checkpoints.read_about(checkpoints.newest(run))["pictures"] != _digest(pairs):
+        raise ValueError(
+            f"{run} was trained on other pictures than these {len(pairs)}; give the same "
+            "--captions, or choose another --out"
+        )
+
+
+def _deciding(recipe: dict) -> dict:
+    """A recipe's JSON without what cannot change the weights that come out."""
+    free = {
+        "training": {"device", "log_every", "checkpoint_every", "validate_every"},
+        "batching": {"workers"},
+        "caching": {"folder", "batch"},
+        "reading": set(recipe.get("reading", ())),
+    }
+    return {
+        part: {k: v for k, v in chosen.items() if k not in free[part]} if part in free else chosen
+        for part, chosen in recipe.items()
+    }
+
+
+def _digest(pairs: Pairs) -> str:
+    """Which pictures a run was trained on."""
+    return hashlib.sha256("\n".join(sample.key for sample in pairs).encode()).hexdigest()[:16]
 
 
 @contextmanager
@@ -120,7 +153,8 @@ def _processes(device: str):
     several = dist.is_torchelastic_launched() and not dist.is_initialized()
     if several:
         cuda = pick_device(device).type == "cuda"
-        dist.init_process_group("nccl" if cuda else "gloo")
+        # Others wait while the first process caches features or validates, which may take hours.
+        dist.init_process_group("nccl" if cuda else "gloo", timeout=timedelta(days=2))
         if cuda:
             torch.cuda.set_device(rank() % torch.cuda.device_count())
     try:
@@ -150,14 +184,18 @@ def _bank(recipe: Recipe, pairs: Pairs, resumed: Path | None) -> Bank | None:
 
 def _features(recipe: Recipe, model: Model, pairs: Pairs) -> CachedFeatures:
     """All pairs' features, computed on the first process while the others wait."""
-    if not recipe.image.frozen:
+    if not model.image_encoder.frozen:
         raise ValueError("features can be cached only of a frozen image encoder; image.frozen=True")
-    device = next(iter(model.state_dict().values())).device
+    if recipe.batching.crop != (1.0, 1.0) or recipe.batching.mirror:
+        raise ValueError(
+            "cached features are of each picture's centre; set batching.crop=(1,1) and "
+            "batching.mirror=False, or compute features in every step: caching.folder=None"
+        )
 
     @torch.no_grad()
     def encode(images: torch.Tensor) -> ImageFeatures:
-        with autocast(device, recipe.training):
-            return model.features(images.to(device))
+        with autocast(model.device, recipe.training):
+            return model.features(images.to(model.device))
 
     def cached() -> CachedFeatures:
         model.eval()
@@ -220,8 +258,11 @@ def _held_out(
     recipe: Recipe, model: Model, half: Pairs, pairs: Pairs, features: CachedFeatures | None
 ) -> Batches:
     """Held-out pairs in batches of at most 200, seen without random crops."""
-    lost = 0 if features is None else len(features.broken)
-    batch = max(min(200, len(half) - lost), 1)
+    if features is not None:
+        rows = {sample.key: row for row, sample in enumerate(pairs)}
+        lost = {row for row, _ in features.broken}
+        half = replace(half, samples=tuple(s for s in half if rows[s.key] not in lost))
+    batch = max(min(200, len(half)), 1)
     plain = {"batch": batch, "crop": (1.0, 1.0), "mirror": False, "workers": 0, "per": "picture"}
     return _batches(recipe, model, half, pairs, features, None, **plain)
 
@@ -229,23 +270,28 @@ def _held_out(
 @torch.no_grad()
 def _fit_head(recipe: Recipe, model: Model, pairs: Pairs) -> None:
     """Show the head as many training pictures as it asks for, spread over all of them."""
-    device = next(iter(model.state_dict().values())).device
     count = min(model.head.pictures, len(pairs))
     rows = torch.linspace(0, len(pairs) - 1, count).round().long().tolist()
 
-    def seen() -> Iterator[ImageFeatures]:
-        bar = tqdm(rows, desc="fitting the head", unit=" photos", disable=rank() != 0)
-        for row in bar:
+    def pictures() -> Iterator[torch.Tensor]:
+        for row in tqdm(rows, desc="fitting the head", unit=" photos", disable=rank() != 0):
             try:
                 picture = pairs[row].open()
             except BrokenImage as error:
                 pairs.skipped.add("broken image", error.key, error.reason)
                 continue
             view = centre_crop(picture.height, picture.width, size=recipe.batching.size)
-            images = to_tensor(view.picture(picture))[None].to(device)
-            with autocast(device, recipe.training):
-                features = model.image_encoder(images)
+            yield to_tensor(view.picture(picture))
+
+    def seen() -> Iterator[ImageFeatures]:
+        waiting = pictures()
+        while some := list(islice(waiting, recipe.caching.batch)):
+            with autocast(model.device, recipe.training):
+                features = model.image_encoder(torch.stack(some).to(model.device))
             yield features
 
     model.eval()
     model.head.fit(seen())
+    if world() > 1:  # one basis for all, whatever the last digits of each process
+        for buffer in model.head.buffers():
+            dist.broadcast(buffer, 0)

@@ -53,7 +53,7 @@ class Segmenter:
     def __init__(self, model: Model, reading: Reading | None = None):
         self.model = model.eval()
         self.reading = reading or Reading()
-        self.device = next(iter(model.state_dict().values())).device
+        self.device = model.device
         self._vectors: dict[tuple, Float[Tensor, "vectors dim"]] = {}
 
     @torch.no_grad()

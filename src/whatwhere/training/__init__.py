@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
@@ -39,7 +40,11 @@ class Step(nn.Module):
 def pick_device(wanted: str) -> torch.device:
     if wanted == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(wanted)
+    try:
+        return torch.zeros((), device=wanted).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(f"no device {wanted!r} here ({reason}); use auto, cpu or cuda") from None
 
 
 def autocast(device: torch.device, settings: Training) -> torch.autocast:
@@ -89,35 +94,38 @@ def train(
             latest.update(found)
 
     bar = tqdm(total=settings.steps, initial=done, unit=" steps", disable=not main, desc="training")
-    clock, timed = time.perf_counter(), done
+    before = signal.getsignal(signal.SIGINT)
     try:
         if done == 0:
             check()
         stop = stop_asked()
+        clock, timed = time.perf_counter(), done
         for batch in batches(done, settings.steps):
             losses = _take(wrapped, adam, to(batch, device), settings, done)
             done += 1
             bar.update()
-            if main and (done % settings.log_every == 0 or done == settings.steps):
+            last = done == settings.steps
+            if main and (last or _every(settings.log_every, done)):
                 report = _report(losses, settings, done)
                 pace = len(batch.tokens.ids) * world() * (done - timed)
                 report["samples_per_second"] = pace / (time.perf_counter() - clock)
-                clock, timed = time.perf_counter(), done
                 assert log is not None
                 log.write(done, report)
                 bar.set_postfix({name: f"{value:.3g}" for name, value in report.items()})
                 latest |= report
-            last = done == settings.steps
-            if last or (settings.validate_every and done % settings.validate_every == 0):
+                clock, timed = time.perf_counter(), done
+            away = time.perf_counter()
+            if last or _every(settings.validate_every, done):
                 check()
-            if last or (settings.checkpoint_every and done % settings.checkpoint_every == 0):
+            if last or _every(settings.checkpoint_every, done):
                 keep()
-            if stop():
+            clock += time.perf_counter() - away  # not part of the throughput
+            if _anywhere(stop(), device):
                 keep()
                 raise KeyboardInterrupt
     finally:
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.signal(signal.SIGINT, before)
         bar.close()
         if log is not None:
             log.close()
@@ -141,6 +149,19 @@ def stop_asked() -> Callable[[], bool]:
     return lambda: bool(asked)
 
 
+def _anywhere(flag: bool, device: torch.device) -> bool:
+    """Whether any process says so: all must stop after the same step."""
+    if world() == 1:
+        return flag
+    said = torch.tensor(float(flag), device=device)
+    dist.all_reduce(said, op=dist.ReduceOp.MAX)
+    return bool(said.item())
+
+
+def _every(steps: int, done: int) -> bool:
+    return steps > 0 and done % steps == 0
+
+
 def _continue(run: Path, step: Step, adam: torch.optim.Optimizer) -> int:
     folder = checkpoints.newest(run)
     checkpoints.read_weights(folder, step)
@@ -161,8 +182,8 @@ def _take(
     if not torch.isfinite(total):
         terms = {name: value.item() for name, value in losses.terms.items()}
         raise ValueError(
-            f"the loss is not finite in step {done} ({terms}); the last checkpoint is kept: lower "
-            "training.lr or set training.clip, and go on with --resume"
+            f"the loss is not finite in step {done} ({terms}); checkpoints before it are kept. "
+            "Start again in another --out with a lower training.lr or a smaller training.clip"
         )
     adam.zero_grad(set_to_none=True)
     total.backward()

@@ -29,7 +29,8 @@ def save(
     if optimizer is not None:
         save_file(_moments(module, optimizer), aside / "optimizer.safetensors")
     about = {"format": FORMAT, "step": step} | about
-    (aside / "about.json").write_text(json.dumps(about, indent=1, ensure_ascii=False))
+    text = json.dumps(about, indent=1, ensure_ascii=False)
+    (aside / "about.json").write_text(text, encoding="utf-8")
     _flush(aside)
     if folder.exists():
         shutil.rmtree(folder)
@@ -59,7 +60,7 @@ def whole(run: Path) -> list[Path]:
 def read_about(folder: Path) -> dict[str, Any]:
     """What a checkpoint says of itself: step, recipe, concepts, version."""
     try:
-        about = json.loads((folder / "about.json").read_text())
+        about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise ValueError(f"{folder / 'about.json'} is damaged: {error}") from None
     if about.get("format") != FORMAT:

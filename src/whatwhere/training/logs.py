@@ -40,7 +40,16 @@ def read_log(path: Path) -> list[tuple[int, str, float]]:
         return []
     with path.open(newline="") as file:
         rows = list(csv.reader(file))[1:]
-    return [(int(r[0]), r[1], float(r[2])) for r in rows if len(r) == len(COLUMNS) and r[2]]
+    values = [_parsed(row) for row in rows]
+    return [row for row in values if row is not None]
+
+
+def _parsed(row: list[str]) -> tuple[int, str, float] | None:
+    try:
+        step, name, value = row
+        return int(step), name, float(value)
+    except ValueError:
+        return None
 
 
 def _board(run: Path, done: int):

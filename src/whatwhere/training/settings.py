@@ -28,3 +28,9 @@ class Training:
     checkpoint_every: int = 500
     validate_every: int = 0
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ValueError(f"training.steps={self.steps}; take 1 or more")
+        if self.lr <= 0 or self.warmup < 0 or self.clip < 0:
+            raise ValueError("training.lr must be above 0, warmup and clip 0 or more")

@@ -1,0 +1,90 @@
+"""`whatwhere evaluate` on a VOCdevkit of three photos."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from runs.small import small
+from whatwhere.commands import main
+from whatwhere.runs.training import run_training
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "one"
+    run_training(small("training.steps=1"), out=folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def devkit(tmp_path_factory):
+    """Boats (4) and cats (8) on background (0), with a border that does not count (255)."""
+    home = tmp_path_factory.mktemp("voc") / "VOCdevkit" / "VOC2012"
+    for name in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
+        (home / name).mkdir(parents=True)
+    scenes = small().captions
+    for i, thing in enumerate((4, 8, 4)):
+        scenes[i].open().save(home / "JPEGImages" / f"{i}.jpg")
+        mask = np.zeros((32, 48), np.uint8)
+        mask[8:20, 10:30] = 255
+        mask[10:18, 12:28] = thing
+        Image.fromarray(mask).save(home / "SegmentationClass" / f"{i}.png")
+    (home / "ImageSets/Segmentation/val.txt").write_text("0\n1\n2\n")
+    return str(home.parent)
+
+
+def evaluate(run, devkit, *more, benchmark="voc"):
+    return main(["evaluate", run, "--benchmark", benchmark, "--root", devkit, *more])
+
+
+def test_one_json_object_says_how_good_it_is(run, devkit, capsys):
+    assert evaluate(run, devkit, "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert 0 <= said["miou"] <= 100
+    assert len(said["per_class"]) == len(said["photos"]) == 21
+    assert said["photos"]["boat"] == 2 and said["photos"]["cat"] == 1
+    assert said["photos"]["background"] == 3 and said["photos"]["dog"] == 0
+    assert said["per_class"]["background"] == 0  # no rule: no pixel is background
+    assert said["partial"] is True and said["photos_total"] == 3
+
+
+def test_all_background_scores_its_share(run, devkit, capsys):
+    assert evaluate(run, devkit, "--json", "--background", "score:2") == 0
+    said = json.loads(capsys.readouterr().out)
+    counted = 32 * 48 - (12 * 20 - 8 * 16)
+    assert said["accuracy"] == pytest.approx(100 * (1 - 8 * 16 / counted))
+    assert said["per_class"]["background"] == pytest.approx(said["accuracy"])
+    assert said["per_class"]["boat"] == said["per_class"]["cat"] == 0
+    assert said["per_class"]["dog"] is None
+    assert said["miou"] == pytest.approx(said["accuracy"] / 3)
+
+
+def test_without_its_background_only_things_count(run, devkit, capsys):
+    assert evaluate(run, devkit, "--json", benchmark="voc20") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert "background" not in said["per_class"] and len(said["per_class"]) == 20
+
+
+def test_people_get_a_table_with_a_warning(run, devkit, capsys):
+    assert evaluate(run, devkit, "--limit", "2") == 0
+    printed = capsys.readouterr().out
+    assert "PARTIAL SET: 2 photos of 1449" in printed and "mIoU" in printed
+
+
+@pytest.mark.parametrize(
+    ("more", "benchmark", "said"),
+    [
+        ((), "vocc", "did you mean voc"),
+        (("--split", "test"), "voc", "there is no split file"),
+        (("--background", "score:0.2"), "voc20", "voc20 has no background class"),
+        (("--background", "score"), "voc", "lacks a number"),
+        (("--set", "sid=3"), "voc", "did you mean reading.side"),
+        (("--limit", "0"), "voc", "limit is 0"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(run, devkit, capsys, more, benchmark, said):
+    assert evaluate(run, devkit, *more, benchmark=benchmark) == 2
+    printed = capsys.readouterr()
+    assert said in printed.err and printed.err.count("\n") == 1 and printed.out == ""

@@ -1,0 +1,112 @@
+"""A run on a folder of pictures: what is read, mined, cached, left out and told."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from runs.small import small
+from whatwhere.captions.cached import Caching
+from whatwhere.concepts.bank import Concepts
+from whatwhere.heads.whiten import Whiten
+from whatwhere.runs.loading import read_recipe
+from whatwhere.runs.training import run_training
+from whatwhere.training import checkpoints
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Twelve pictures with their captions, one broken picture, one without a caption."""
+    scenes = small().captions
+    home = tmp_path / "photos"
+    home.mkdir()
+    for i in range(12):
+        scenes[i].open().save(home / f"{i:02d}.png")
+        (home / f"{i:02d}.txt").write_text("\n".join(scenes[i].captions))
+    (home / "broken.png").write_bytes(b"no picture")
+    (home / "broken.txt").write_text("a boat on the water")
+    scenes[12].open().save(home / "silent.png")
+    return home
+
+
+RECIPE = replace(small("training.steps=4", "training.checkpoint_every=0"), captions=None)
+
+
+def test_a_folder_of_pictures_and_texts_is_enough(folder, tmp_path):
+    finished = run_training(RECIPE, captions=str(folder), out=tmp_path / "run")
+    assert checkpoints.newest(finished.run).name == "step-00000004"
+    assert {"loss", "validation/text_recall_at_1", "lr"} <= finished.report.keys()
+    assert "1 broken image: broken.png" in finished.skipped
+    assert "1 missing caption: silent.png" in finished.skipped
+    assert read_recipe(finished.run)[1]["pictures"] == 13
+
+
+def test_concepts_are_mined_from_the_captions_that_are_trained_on(folder, tmp_path):
+    recipe = replace(small("training.steps=1", concepts=True), captions=None)
+    run_training(recipe, captions=str(folder), out=tmp_path / "run")
+    concepts = read_recipe(tmp_path / "run")[1]["concepts"]
+    assert 1 < len(concepts) <= 20
+    captions = "\n".join(text.read_text() for text in folder.glob("*.txt"))
+    assert all(name.split("|")[0].split()[-1] in captions for name in concepts)
+
+
+def test_concepts_can_be_read_from_a_file(folder, tmp_path):
+    names = tmp_path / "names.txt"
+    names.write_text("tree|trees\nboat\nsky # above\n")
+    recipe = replace(small("training.steps=1", concepts=True), captions=None)
+    recipe = replace(recipe, concepts=Concepts(path=str(names)))
+    run_training(recipe, captions=str(folder), out=tmp_path / "run")
+    assert read_recipe(tmp_path / "run")[1]["concepts"] == ["tree|trees", "boat", "sky"]
+
+
+def test_cached_features_teach_what_pictures_teach(folder, tmp_path):
+    """The tower is frozen and pictures are not cropped, so only the rounding of bf16 differs."""
+    recipe = replace(RECIPE, image=replace(RECIPE.image, frozen=True), head=Whiten(size=8))
+    caching = Caching(folder=str(tmp_path / "cache"), precision="bf16", batch=5)
+    (folder / "broken.png").unlink()  # a cache leaves it out, pictures replace it by the next one
+    for name, changed in (("plain", recipe), ("cached", replace(recipe, caching=caching))):
+        run_training(changed, captions=str(folder), out=tmp_path / name)
+    plain, cached = (
+        load_file(checkpoints.newest(tmp_path / name) / "model.safetensors")
+        for name in ("plain", "cached")
+    )
+    for name in plain:
+        torch.testing.assert_close(cached[name], plain[name], rtol=0.02, atol=0.02)
+    assert (plain["model.head.matrix"] != torch.eye(16, 8)).any()
+
+
+def test_a_cached_run_tells_of_broken_pictures(folder, tmp_path):
+    frozen = replace(RECIPE.image, frozen=True)
+    recipe = replace(RECIPE, image=frozen, caching=Caching(folder=str(tmp_path / "cache")))
+    finished = run_training(recipe, captions=str(folder), out=tmp_path / "run")
+    assert "1 broken image: broken.png" in finished.skipped
+
+
+def test_only_a_frozen_tower_can_be_cached(folder, tmp_path):
+    recipe = replace(RECIPE, caching=Caching(folder=str(tmp_path / "cache")))
+    with pytest.raises(ValueError, match=r"only of a frozen image encoder; image\.frozen=True"):
+        run_training(recipe, captions=str(folder), out=tmp_path / "run")
+
+
+def test_a_batch_larger_than_the_data_names_one_that_fits(folder, tmp_path):
+    recipe = replace(RECIPE, batching=replace(RECIPE.batching, batch=64))
+    with pytest.raises(ValueError, match=r"do not fill a batch of 64; use batching\.batch="):
+        run_training(recipe, captions=str(folder), out=tmp_path / "run")
+
+
+def test_a_recipe_without_captions_asks_for_them(tmp_path):
+    with pytest.raises(ValueError, match="say where yours are: --captions"):
+        run_training(RECIPE, out=tmp_path / "run")
+
+
+def test_a_watch_is_asked_before_at_every_validation_and_at_the_end(tmp_path):
+    asked = []
+
+    def watch(segment, done):
+        asked.append((done, segment.model.training, torch.is_grad_enabled()))
+        return {"seen": float(done)}
+
+    report = run_training(small(), out=tmp_path / "run", watch=watch).report
+    assert asked == [(step, False, False) for step in (0, 3, 6)]
+    assert report["validation/seen"] == 6
