@@ -6,6 +6,7 @@ that another set with other sizes runs through the same tests unchanged.
 
 import json
 import os
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,8 @@ class Golden:
         if not path.is_file():
             pytest.fail(f"golden file {path.name} is missing in {FOLDER}")
         with safe_open(path, "pt") as file:
-            self.tensors = {key: file.get_tensor(key) for key in file.keys()}
+            keys = file.keys()
+            self.tensors = {key: file.get_tensor(key) for key in keys}
             self.metadata = file.metadata() or {}
         self.name, self.excused, self.read = path.name, excused or {}, set()
 

@@ -1,6 +1,7 @@
 """`whatwhere evaluate` on a VOCdevkit of three photos."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -73,6 +74,15 @@ def test_people_get_a_table_with_a_warning(run, devkit, capsys):
     assert "PARTIAL SET: 2 photos of 1449" in printed and "mIoU" in printed
 
 
+def test_a_folder_needs_no_split(run, devkit, tmp_path, capsys):
+    voc = Path(devkit) / "VOC2012"
+    (tmp_path / "images").symlink_to(voc / "JPEGImages")
+    (tmp_path / "masks").symlink_to(voc / "SegmentationClass")
+    (tmp_path / "classes.json").write_text('{"0": "background", "4": "boat", "8": "cat"}')
+    assert evaluate(run, str(tmp_path), "--json", benchmark="folder") == 0
+    assert json.loads(capsys.readouterr().out)["photos"] == {"background": 3, "boat": 2, "cat": 1}
+
+
 @pytest.mark.parametrize(
     ("more", "benchmark", "said"),
     [
@@ -81,6 +91,8 @@ def test_people_get_a_table_with_a_warning(run, devkit, capsys):
         (("--background", "score:0.2"), "voc20", "voc20 has no background class"),
         (("--background", "score"), "voc", "lacks a number"),
         (("--set", "sid=3"), "voc", "did you mean reading.side"),
+        (("--set", "text.width=8"), "voc", "only settings of reading and similarity"),
+        (("--device", "abacus"), "voc", "no device 'abacus' here"),
         (("--limit", "0"), "voc", "limit is 0"),
     ],
 )

@@ -70,6 +70,12 @@ def test_the_recipes_are_listed(capsys):
     assert capsys.readouterr().out.split() == names()
 
 
+def test_settings_may_be_given_in_several_places(capsys):
+    assert main(["train", "scenes", "--set", "lr=0.5", "--show", "--set", "steps=7"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert "training.lr=0.5" in shown and "training.steps=7" in shown
+
+
 def test_every_setting_is_shown_and_can_be_changed(capsys):
     assert main(["train", "scenes", "--show", "--set", "lr=0.5", "concepts=none"]) == 0
     shown = capsys.readouterr().out.splitlines()
@@ -85,6 +91,8 @@ def test_every_setting_is_shown_and_can_be_changed(capsys):
         (["--captions", "unusable"], SMALL, "no usable pair at unusable"),
         (["--captions", "unusable", "--kind", "foldr"], SMALL, "no kind of captions is called"),
         ([], ["captions=none"], "say where yours are: --captions"),
+        ([], [*SETTINGS, "steps=0"], "training.steps=0; take 1 or more"),
+        ([], [*SETTINGS, "training.device=abacus"], "no device 'abacus' here"),
         ([], ["lrr=1"], "did you mean training.lr"),
         ([], [*SETTINGS, "held_out=0"], "held_out=0 holds out 0 of 24"),
         ([], [*SETTINGS, "batching.batch=64"], "do not fill a batch of 64"),

@@ -107,6 +107,15 @@ def test_a_run_is_not_resumed_with_other_settings(tmp_path):
         run_training(small("training.steps=2"), out=tmp_path / "run", resume=True)
 
 
+def test_how_often_a_run_is_looked_at_may_change_when_it_is_resumed(tmp_path):
+    run_training(small(), out=tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run_training(small(), out=tmp_path / "run", watch=stop_at(3, ctrl_c))
+    other = small("validate_every=1", "checkpoint_every=3", "log_every=4", "reading.chunk=7")
+    run_training(other, out=tmp_path / "run", resume=True)
+    assert outcome(tmp_path / "run")[:3] == outcome(tmp_path / "whole")[:3]
+
+
 def test_a_finished_run_that_is_resumed_stays_as_it_is(tmp_path):
     recipe = small("training.steps=2")
     run_training(recipe, out=tmp_path / "run")

@@ -39,7 +39,13 @@ def test_a_folder_of_pictures_and_texts_is_enough(folder, tmp_path):
     assert {"loss", "validation/text_recall_at_1", "lr"} <= finished.report.keys()
     assert "1 broken image: broken.png" in finished.skipped
     assert "1 missing caption: silent.png" in finished.skipped
-    assert read_recipe(finished.run)[1]["pictures"] == 13
+
+
+def test_a_run_is_not_resumed_on_other_pictures(folder, tmp_path):
+    run_training(RECIPE, captions=str(folder), out=tmp_path / "run")
+    (folder / "03.png").unlink()
+    with pytest.raises(ValueError, match="was trained on other pictures than these 12"):
+        run_training(RECIPE, captions=str(folder), out=tmp_path / "run", resume=True)
 
 
 def test_concepts_are_mined_from_the_captions_that_are_trained_on(folder, tmp_path):
@@ -86,6 +92,15 @@ def test_a_cached_run_tells_of_broken_pictures(folder, tmp_path):
 def test_only_a_frozen_tower_can_be_cached(folder, tmp_path):
     recipe = replace(RECIPE, caching=Caching(folder=str(tmp_path / "cache")))
     with pytest.raises(ValueError, match=r"only of a frozen image encoder; image\.frozen=True"):
+        run_training(recipe, captions=str(folder), out=tmp_path / "run")
+
+
+def test_random_crops_cannot_be_cached(folder, tmp_path):
+    caching = Caching(folder=str(tmp_path / "cache"))
+    cropped = replace(RECIPE.batching, crop=(0.5, 1.0))
+    frozen = replace(RECIPE.image, frozen=True)
+    recipe = replace(RECIPE, image=frozen, batching=cropped, caching=caching)
+    with pytest.raises(ValueError, match="features are of each picture's centre"):
         run_training(recipe, captions=str(folder), out=tmp_path / "run")
 
 

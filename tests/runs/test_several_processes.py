@@ -42,6 +42,40 @@ def test_two_processes_learn_what_one_does(tmp_path, capsys):
     assert (tmp_path / "1.txt").read_text() == ""
 
 
+def test_ctrl_c_in_one_process_stops_all_after_the_same_step(tmp_path):
+    idea = tmp_path / "an_impatient_idea.py"
+    idea.write_text(IMPATIENT)
+    argv = ["train", str(idea), "--out", str(tmp_path / "run"), "--set", *SETTINGS]
+    port = free_port()
+    both = [start(as_torchrun_does, rank, 2, port, tmp_path, argv) for rank in range(2)]
+    assert [ended(process) for process in both] == [130, 130]
+    assert checkpoints.newest(tmp_path / "run").name == "step-00000003"
+
+
+IMPATIENT = """
+import os, signal
+from dataclasses import dataclass, replace
+from whatwhere.recipes import load
+from whatwhere.records import Losses
+
+@dataclass
+class Impatient:
+    calls: int = 0
+
+    def build(self, sizes):
+        return self
+
+    def __call__(self, batch, encoded):
+        self.calls += 1
+        if self.calls == 3 and os.environ["RANK"] == "1":
+            signal.raise_signal(signal.SIGINT)
+        return Losses({})
+
+scenes = load("scenes")
+recipe = replace(scenes, objectives=(*scenes.objectives, Impatient()))
+"""
+
+
 @pytest.mark.slow
 def test_torchrun_itself_starts_two_processes(tmp_path):
     torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "whatwhere"]

@@ -1,9 +1,9 @@
 """Patch vectors of a frozen tower, centred and with equal spread in every kept direction.
 
-Towers that end in a rectifier give vectors that all point the same way: two patches of unlike
-things still have a cosine near one, so a softmax over patches with a published temperature is
-close to uniform and local losses see the mean picture. Removing the mean and the spread of the
-training pictures' patches, which needs no caption and no label, cures that.
+A tower that was trained for classes spends most of its numbers on little: a few directions carry
+most of the spread, and all patches share a mean. Removing both makes cosines compare what differs
+between patches, and makes the vectors few enough to cache. It is fitted on the training pictures
+alone, without captions or labels; SimZSS and CLIPpy, whose towers are self-supervised, have none.
 """
 
 from collections.abc import Iterator

@@ -22,12 +22,12 @@ recipe = Recipe(
     captions=Scenes(
         World(kinds=KINDS, count=(1, 3), scale=1.4, omit_grounds=0.1), count=3000, tellings=4
     ),
-    image=Conv(width=128, stride=8),
+    image=Conv(width=128, stride=8, blocks=1),
     pool=PatchPool(how="max"),
     text=ClipText(width=64, layers=2, heads=4, context=48),
     similarity=Cosine(calibration="centred"),
     objectives=(Contrastive(),),
     batching=Batching(batch=64, size=(72, 96), crop=(1.0, 1.0)),
-    training=Training(steps=500, lr=2e-3, weight_decay=0.05, validate_every=100),
-    reading=Reading(side=0, window=0, prompts="name"),
+    training=Training(steps=500, lr=2e-3, weight_decay=0.05, precision="bf16", validate_every=100),
+    reading=Reading(side=0, window=0, prompts="photo"),
 )
