@@ -6,7 +6,6 @@ that another set with other sizes runs through the same tests unchanged.
 
 import json
 import os
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest

@@ -26,6 +26,7 @@ SETTINGS = (
     "text.heads=2",
     "text.context=24",
     "training.device=cpu",
+    "training.precision=fp32",
     "training.steps=6",
     "training.checkpoint_every=2",
     "training.validate_every=3",

@@ -11,7 +11,7 @@ from whatwhere.training.settings import Training
 def lr_at(step: int, settings: Training) -> float:
     """lr * (step + 1) / warm-up, then half a cosine over the steps that remain.
 
-    >>> [round(lr_at(s, Training(steps=6, lr=1.0, warmup=2)), 3) for s in range(6)]
+    >>> [round(lr_at(s, Training(steps=6, lr=1.0, warmup=2.0)), 3) for s in range(6)]
     [0.5, 1.0, 1.0, 0.854, 0.5, 0.146]
     """
     share = settings.warmup < 1
