@@ -28,6 +28,6 @@ recipe = Recipe(
     similarity=Cosine(calibration="centred"),
     objectives=(Contrastive(),),
     batching=Batching(batch=64, size=(72, 96), crop=(1.0, 1.0)),
-    training=Training(steps=500, lr=2e-3, weight_decay=0.05, precision="bf16", validate_every=100),
+    training=Training(steps=400, lr=2e-3, weight_decay=0.05, precision="bf16", validate_every=100),
     reading=Reading(side=0, window=0, prompts="photo"),
 )
