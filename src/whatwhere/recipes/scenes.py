@@ -1,7 +1,8 @@
 """The scenes world, from nothing: a small convolutional tower and captions, no other data.
 
-Two CPU cores see it learn within two minutes; `whatwhere demo` runs it. Maximum pooling as
-in CLIPpy (arXiv 2210.09996), contrastive captions. Expected mIoU and spread: experiments/LOG.md.
+Two CPU cores see it learn within two minutes; `whatwhere demo` runs it. Contrastive captions on the
+mean of the patches: from nothing it reads out well for every seed, where CLIPpy's maximum does for
+some. Expected after 200 steps: 14.5 ± 1.7 mIoU over 18 names (experiments/LOG.md).
 """
 
 from whatwhere.captions.batches import Batching
@@ -23,7 +24,7 @@ recipe = Recipe(
         World(kinds=KINDS, count=(1, 3), scale=1.4, omit_grounds=0.1), count=3000, tellings=4
     ),
     image=Conv(width=128, stride=8, blocks=1),
-    pool=PatchPool(how="max"),
+    pool=PatchPool(how="mean"),
     text=ClipText(width=64, layers=2, heads=4, context=48),
     similarity=Cosine(calibration="centred"),
     objectives=(Contrastive(),),
