@@ -2,8 +2,8 @@
 
 python experiments/scenes_pooling.py --out runs/pooling [--seeds 0 1 2] [--set steps=400 ...]
 
-Prints a line per run and, at the end, mean and spread over seeds. Held-out scenes that no run
-watches are scored; retrieval is on held-out captions.
+Prints a line per run and, at the end, mean and spread over seeds. Scenes that no run watches, and that
+no setting was chosen by, are scored; retrieval is on held-out captions.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def measure(out: Path, settings: list[str], scenes: int) -> dict[str, float]:
         return json.loads(done.read_text())
     report = run_training(recipe, out=out).report
     found = {"R@1": 100 * report["validation/text_recall_at_1"]}
-    benchmark = SceneBenchmark(recipe.captions.world, count=scenes, first=2_000_000)
+    benchmark = SceneBenchmark(recipe.captions.world, count=scenes, first=3_000_000)
     for calibration in CALIBRATIONS:
         segment = load(out, overrides=[f"similarity.calibration={calibration}"])
         scores = evaluate(labeller(segment, benchmark), benchmark, progress=False)
