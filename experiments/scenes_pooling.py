@@ -2,8 +2,8 @@
 
 python experiments/scenes_pooling.py --out runs/pooling [--seeds 0 1 2] [--set steps=400 ...]
 
-Prints a line per run and, at the end, mean and spread over seeds. Scenes that no run watches, and that
-no setting was chosen by, are scored; retrieval is on held-out captions.
+Prints a line per run and, at the end, mean and spread over seeds. Scenes that no run watches, and
+that no setting was chosen by, are scored; retrieval is on held-out captions.
 """
 
 import argparse
