@@ -49,6 +49,23 @@ def test_a_larger_copy_of_a_picture_has_a_larger_copy_of_the_map():
     assert np.array_equal(large[5::12, 5::12], small[1::4, 1::4])
 
 
+def test_bilinear_pictures_mix_four_pixels_and_no_more():
+    """At 3 of 7 pixels, OpenCV looks between two of each axis and skips the others."""
+    picture = mosaic(14, 35)
+    pixels = torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1).double() / 255
+    segment = segmenter(replace(SMALL, side=6, resize="bilinear"))
+    seen = segment._resized(picture)
+    expected = torch.zeros(3, 6, 15, dtype=torch.double)
+    for row in range(6):
+        for col in range(15):
+            y, x = (row + 0.5) * 14 / 6 - 0.5, (col + 0.5) * 35 / 15 - 0.5
+            top, left = math.floor(y), math.floor(x)
+            for i, down in ((top, 1 - y + top), (top + 1, y - top)):
+                for j, right in ((left, 1 - x + left), (left + 1, x - left)):
+                    expected[:, row, col] += pixels[:, i, j] * down * right
+    assert torch.allclose(seen.double(), expected, atol=1e-6)
+
+
 def test_confidence_of_a_pure_colour_is_a_softmax_of_known_cosines():
     found = segmenter()(painting(["red", "blue"]), "red, green, blue")
     corners = found.confidence[[0, -1], [0, -1]]

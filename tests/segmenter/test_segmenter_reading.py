@@ -5,7 +5,7 @@ from dataclasses import replace
 import jaxtyping
 import pytest
 
-from whatwhere.segmenter.reading import Background, parse_background
+from whatwhere.segmenter.reading import Background, Reading, parse_background
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,16 @@ def test_a_rule_that_does_not_exist_is_refused(monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(ValueError, match="none, score, probability, names"):
         replace(Background(), rule="scores")
+
+
+@pytest.mark.parametrize("key", ["side", "long", "window", "stride", "chunk"])
+def test_settings_of_pixels_and_chunks_say_what_they_take(key):
+    with pytest.raises(ValueError, match=rf"reading\.{key}=-1; take a whole number from [01] on"):
+        Reading(**{key: -1})
+
+
+@pytest.mark.parametrize("key", ["resize", "prompts"])
+def test_a_wrong_word_is_answered_with_the_right_ones(monkeypatch, key):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    with pytest.raises(ValueError, match=rf"reading\.{key}=cubic; take one of (bicubic|name), "):
+        Reading(**{key: "cubic"})

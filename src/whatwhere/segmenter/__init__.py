@@ -54,7 +54,7 @@ class Segmenter:
         self.model = model.eval()
         self.reading = reading or Reading()
         self.device = model.device
-        self._vectors: dict[tuple, Float[Tensor, "vectors dim"]] = {}
+        self._asked: tuple[tuple[str, ...], Float[Tensor, "vectors dim"]] | None = None
 
     @torch.no_grad()
     def __call__(
@@ -106,9 +106,9 @@ class Segmenter:
         """
         flat = tuple(synonym for synonyms in classes for synonym in synonyms)
         owner = [row for row, synonyms in enumerate(classes) for _ in synonyms]
-        if flat not in self._vectors:
-            self._vectors[flat] = self.model.similarity.readout.names(self._embed(flat))
-        return self._vectors[flat], torch.tensor(owner, device=self.device)
+        if self._asked is None or self._asked[0] != flat:
+            self._asked = (flat, self.model.similarity.readout.names(self._embed(flat)))
+        return self._asked[1], torch.tensor(owner, device=self.device)
 
     def _embed(self, flat: Sequence[str]) -> Float[Tensor, "vectors dim"]:
         tokenizer, ask = self.model.text_encoder.tokenizer, Prompts(self.reading.prompts)
@@ -165,11 +165,14 @@ class Segmenter:
         return best, label, 1 / mass
 
     def _resized(self, picture: Image.Image) -> Float[Tensor, "3 height width"]:
-        size = (picture.height, picture.width)
+        own = (picture.height, picture.width)
+        size = own
         if self.reading.side:
-            size = short_side(*size, side=self.reading.side, long=self.reading.long)
-        size = (max(size[0], 1), max(size[1], 1))
-        return to_tensor(whole(picture.height, picture.width, size).picture(picture))
+            size = short_side(*own, side=self.reading.side, long=self.reading.long)
+        if self.reading.resize == "bicubic":
+            return to_tensor(whole(*own, size).picture(picture))
+        pixels = to_tensor(picture)[None]
+        return F.interpolate(pixels, size, mode="bilinear", align_corners=False)[0]
 
     def _see(self, pixels: Float[Tensor, "3 height width"]) -> _Seen:
         reading, encoder = self.reading, self.model.image_encoder

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 BACKGROUND = "background"
+Prompting = Literal["name", "photo", "seven", "imagenet"]
+Resize = Literal["bicubic", "bilinear"]
 Rule = Literal["none", "score", "probability", "names"]
 
 
@@ -34,6 +36,8 @@ class Reading:
     long        the most pixels of the long side, whatever that makes of the short one (TCL: 2048)
     window      pixels a side of the square windows; 0 sees the picture whole
     stride      pixels between windows
+    resize      bicubic: Pillow's, which averages what it shrinks. bilinear: four neighbours and no
+                more, as OpenCV's, with which TCL's protocol and most published numbers were read
     prompts     set of captions that a name is put into, whose vectors are averaged
     scale       multiplies scores before the softmax that gives confidences
     chunk       vectors (names and synonyms) scored at a time
@@ -43,10 +47,26 @@ class Reading:
     long: int = 2048
     window: int = 448
     stride: int = 224
-    prompts: Literal["name", "photo", "seven", "imagenet"] = "photo"
+    resize: Resize = "bicubic"
+    prompts: Prompting = "photo"
     background: Background = Background()
     scale: float = 1 / 0.07
     chunk: int = 32
+
+    def __post_init__(self):
+        least = {"side": 0, "long": 1, "window": 0, "stride": 1, "chunk": 1}
+        for name, limit in least.items():
+            if getattr(self, name) < limit:
+                raise ValueError(
+                    f"reading.{name}={getattr(self, name)}; take a whole number from {limit} on"
+                )
+        if self.scale <= 0:
+            raise ValueError(f"reading.scale={self.scale:g}; take a number above 0")
+        for name, choices in (("resize", get_args(Resize)), ("prompts", get_args(Prompting))):
+            if getattr(self, name) not in choices:
+                raise ValueError(
+                    f"reading.{name}={getattr(self, name)}; take one of {', '.join(choices)}"
+                )
 
 
 def parse_background(text: str) -> Background:
