@@ -47,16 +47,14 @@ def test_golden_simzss_text_encoder():
         encoder = replace(settings, causal=causal).build(Sizes(dim=golden["eot"].shape[1]))
         encoder.load_state_dict(state)
         found = encoder(ids, mask)
-        # Places after the longest caption of the batch are not computed under the causal mask.
-        longest = int(mask.sum(dim=1).max()) if causal else context
+        # No word sees padding under the causal mask, and it is not computed.
+        said = mask if causal else torch.ones_like(mask)
         tokens, eot = golden["tokens" + suffix], golden["eot" + suffix]
-        assert_close(found.words[:, :longest], tokens[:, :longest], rtol=1e-4, atol=1e-5)
+        assert_close(found.words[said], tokens[said], rtol=1e-4, atol=1e-5)
         assert_close(found.caption, eot, rtol=1e-4, atol=1e-5)
         if causal:
             unit = torch.nn.functional.normalize(found.words, dim=-1)
-            assert_close(
-                unit[:, :longest], golden["tokens_norm"][:, :longest], rtol=1e-4, atol=1e-5
-            )
+            assert_close(unit[said], golden["tokens_norm"][said], rtol=1e-4, atol=1e-5)
             unit = torch.nn.functional.normalize(found.caption, dim=-1)
             assert_close(unit, golden["eot_norm"], rtol=1e-4, atol=1e-5)
     golden.all_compared()
@@ -107,12 +105,12 @@ def test_injected_tokens_change_words_keep_shapes_and_learn(encoder, captions):
 
 def test_later_injected_tokens_replace_earlier_ones(encoder, captions):
     ids, mask = captions
-    lengths = []
+    tokens = []  # that a block computes: 15 words of three captions, and what was injected
     for block in encoder.transformer.resblocks:
-        block.register_forward_pre_hook(lambda _, given: lengths.append(given[0].shape[1]))
+        block.register_forward_pre_hook(lambda _, given: tokens.append(len(given[0])))
     inject = {0: torch.randn(3, 5, 24, requires_grad=True), 2: torch.randn(3, 2, 24)}
     caption = encoder.encode(encoder.embed(ids), mask, inject).caption
-    assert lengths == [9 + 5, 9 + 5, 9 + 2]
+    assert tokens == [15 + 3 * 5, 15 + 3 * 5, 15 + 3 * 2]
     assert torch.autograd.grad(caption.sum(), inject[0])[0].abs().max() > 0
 
 
@@ -160,3 +158,33 @@ def test_too_long_captions_are_an_error(encoder):
     ids = torch.ones(2, 12, dtype=torch.long)
     with pytest.raises(ValueError, match="cut them to 11"):
         encoder(ids, ids.bool())
+
+
+def test_the_quick_gelu_is_that_of_openais_weights(captions):
+    torch.manual_seed(0)
+    exact: Any = SMALL.build(Sizes(dim=7))
+    quick: Any = replace(SMALL, gelu="quick").build(Sizes(dim=7))
+    quick.load_state_dict(exact.state_dict())
+    x = torch.linspace(-4, 4, 9)[:, None].expand(9, 24)
+    for encoder, gelu in ((exact, torch.nn.functional.gelu), (quick, quick_gelu)):
+        mlp = encoder.transformer.resblocks[0].mlp
+        assert_close(mlp(x), mlp.c_proj(gelu(mlp.c_fc(x))))
+    assert not torch.allclose(exact(*captions).caption, quick(*captions).caption)
+
+
+def quick_gelu(x):
+    return x / (1 + torch.exp(-1.702 * x))
+
+
+@pytest.mark.parametrize("hidden", [0, 13])
+def test_words_may_be_left_out_without_a_change_to_captions(captions, hidden):
+    torch.manual_seed(0)
+    words: Any = replace(SMALL, hidden=hidden).build(Sizes(dim=7))
+    caption: Any = replace(SMALL, hidden=hidden, projects="caption").build(Sizes(dim=7))
+    caption.load_state_dict(words.state_dict())
+    plain, found = words(*captions), caption(*captions)
+    assert plain.words.shape == (3, 11, 7) and found.words.shape == (3, 0, 7)
+    assert_close(found.caption, plain.caption)
+    ends = captions[1].sum(dim=1) - 1
+    assert_close(plain.words[torch.arange(3), ends], plain.caption)
+    assert ("text_projection" in words.state_dict()) == (hidden == 0)

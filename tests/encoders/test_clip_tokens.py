@@ -1,15 +1,18 @@
 """Ids are those of OpenAI's tokenizer, and offsets point at the characters they came from."""
 
+import html
 import json
 import pickle
+import string
 
+import ftfy
 import pytest
 import torch
 from golden import FOLDER, SET
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from whatwhere.encoders.clip_tokens import ClipTokens
+from whatwhere.encoders.clip_tokens import END, START, ClipTokens
 from whatwhere.records import Tokenizer
 
 TOKENS = ClipTokens()
@@ -77,6 +80,40 @@ def test_no_captions_make_an_empty_table():
 @settings(deadline=None)
 def test_cleaning_twice_changes_nothing(text):
     assert TOKENS.clean(TOKENS.clean(text)) == TOKENS.clean(text)
+
+
+@given(st.text(alphabet=string.printable))
+@settings(deadline=None)
+def test_cleaning_plain_text_agrees_with_openai(text):
+    """Most captions skip ftfy, and must not be told apart by it."""
+    text = text.replace("&", "and")
+    assert TOKENS.clean(text) == " ".join(html.unescape(ftfy.fix_text(text)).split()).lower()
+
+
+def test_pieces_are_those_of_the_ids_with_their_characters():
+    text = "a caf\u00e9's t-shirt"
+    pieces = TOKENS.pieces(text)
+    written = [piece for piece, _, _ in pieces[:9]]
+    assert written == [
+        START,
+        "a</w>",
+        "caf\u00c3\u00a9</w>",
+        "'s</w>",
+        "t</w>",
+        "-</w>",
+        "shirt</w>",
+        END,
+        "!",
+    ]
+    assert [text[start:end] for _, start, end in pieces[1:7]] == [
+        "a",
+        "caf\u00e9",
+        "'s",
+        "t",
+        "-",
+        "shirt",
+    ]
+    assert [[start, end] for _, start, end in pieces] == TOKENS([text]).offsets[0].tolist()
 
 
 def test_goes_through_pickle_to_workers():

@@ -13,6 +13,9 @@ from torch.testing import assert_close
 
 from whatwhere.encoders.timm_model import Timm, tower
 from whatwhere.encoders.tower import STATISTICS
+from whatwhere.heads.denoise import DenoiseHead
+from whatwhere.model import Model
+from whatwhere.pooling.patches import PatchPool
 from whatwhere.records import ImageEncoder, Sizes
 
 
@@ -41,23 +44,17 @@ def close(found: torch.Tensor, expected: torch.Tensor, *, atol: float) -> None:
     assert_close(found, expected, rtol=1e-4, atol=atol)
 
 
-def test_golden_simzss_vision_without_denoiser():
-    golden = Golden(
-        "simzss_vision",
-        excused={
-            "param.denoiser.*": "the denoiser is not built yet",
-            "param.pos_embed": "belongs to the denoiser",
-            "patch_denoised*": "needs the denoiser",
-            "x_patchtokens*": "denoised patches, normalised",
-        },
-    )
+def test_golden_simzss_vision():
+    golden = Golden("simzss_vision")
     state, facts = golden.under("param.vit.model."), golden.metadata
-    patch = int(facts["patch"])
+    own = {k.removeprefix("param."): golden[k] for k in golden.tensors if k.startswith("param.")}
+    own = {key: value for key, value in own.items() if not key.startswith("vit.")}
+    patch, width = int(facts["patch"]), state["pos_embed"].shape[2]
     native = round(state["pos_embed"].shape[1] ** 0.5)
     model = vit(
         img_size=native * patch,
         patch_size=patch,
-        embed_dim=state["pos_embed"].shape[2],
+        embed_dim=width,
         depth=int(facts["depth"]),
         num_heads=int(facts["heads"]),
         reg_tokens=int(facts["registers"]),
@@ -65,15 +62,20 @@ def test_golden_simzss_vision_without_denoiser():
         init_values=1.0,
     )
     model.load_state_dict(state)
-    encoder = tower(model)
+    head = DenoiseHead(width, round(own["pos_embed"].shape[1] ** 0.5))
+    head.load_state_dict(own)
+    encoder, mean = tower(model), tower(model, whole="mean")
+    whole = Model(encoder, head, PatchPool("cls"), None, None)
     for suffix in ("", "_rect"):
-        found = encoder(as_pixels(golden["image" + suffix]))
-        patches = golden["patch_plain" + suffix]
-        close(found.patches, patches, atol=1e-5)
+        images = as_pixels(golden["image" + suffix])
+        found = encoder(images)
+        close(found.patches, golden["patch_plain" + suffix], atol=1e-5)
         close(found.cls, golden["cls" + suffix], atol=1e-5)
-        close(found.patches.mean(dim=(1, 2)), golden["cls_gap" + suffix], atol=1e-5)
-        unit = torch.nn.functional.normalize(found.cls, dim=-1)
-        close(unit, golden["x_clstoken" + suffix], atol=1e-5)
+        close(head(mean(images)).cls, golden["cls_gap" + suffix], atol=1e-5)
+        close(whole.features(images).patches, golden["patch_denoised" + suffix], atol=1e-5)
+        encoded = whole.encode_images(images)
+        close(encoded.image, golden["x_clstoken" + suffix], atol=1e-5)
+        close(encoded.regions, golden["x_patchtokens" + suffix], atol=1e-5)
     golden.all_compared()
 
 
@@ -134,6 +136,16 @@ def test_families_declare_what_they_give(name, layer, patch, width, has_cls):
     assert found.patches.shape == (2, *encoder.grid(64, 96), width)
     assert (found.cls is not None) == has_cls
     assert found.patches.grad_fn is None
+
+
+@pytest.mark.parametrize("name", ["test_vit", "test_vit2", "convnext_atto"])
+def test_the_mean_of_the_patches_may_stand_for_the_picture(name):
+    torch.manual_seed(0)
+    encoder = Timm(name, whole="mean").build(Sizes(pretrained=False))
+    found = encoder(torch.rand(2, 3, 64, 96))
+    assert_close(
+        found.cls, found.patches.flatten(1, 2).sum(dim=1) / found.patches[0, ..., 0].numel()
+    )
 
 
 def test_an_early_layer_is_the_same_network_cut_there(small):

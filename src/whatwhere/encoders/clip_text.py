@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from whatwhere.encoders.clip_tokens import ClipTokens
 from whatwhere.encoders.sequence import check_layers, masked_mean
-from whatwhere.encoders.weights import read, under
+from whatwhere.projection import Projection
 from whatwhere.records import Sizes, TextFeatures
+from whatwhere.weights import read, under
 
 VOCABULARY = 49408
+Gelu = Literal["exact", "quick"]
 
 
 @dataclass(frozen=True)
@@ -25,8 +30,11 @@ class ClipText:
     So words and captions share the joint space (SimZSS, arXiv 2406.16085); the original projects
     the end token only, which is the same caption vector ("eot"; "mean" averages the real tokens).
     `causal=False` lets every token see every other, padding included, as SimZSS's option without a
-    mask does. `weights` is a local file with OpenCLIP's names, bare or as a part of a whole CLIP;
-    the exact GELU is used, not OpenAI's quick one. `vocabulary` differs only in tiny checkpoints.
+    mask does. `weights` is a local file with OpenCLIP's names, bare or as a part of a whole CLIP.
+    `vocabulary` differs only in tiny checkpoints. `gelu` is exact, or the "quick" x * sigmoid(1.702
+    x) of OpenAI's weights. With `hidden` the projection is GroupViT's instead of a matrix: linear
+    to so many numbers, batch norm, ReLU, linear. `projects` "caption" leaves the words out, which
+    saves time where nothing looks at them.
     """
 
     width: int = 512
@@ -38,6 +46,9 @@ class ClipText:
     weights: str | None = None
     frozen: bool = False
     vocabulary: int = VOCABULARY
+    gelu: Gelu = "exact"
+    hidden: int = 0
+    projects: Literal["words", "caption"] = "words"
 
     def build(self, sizes: Sizes) -> ClipTextEncoder:
         if self.width % self.heads:
@@ -59,21 +70,27 @@ class ClipText:
 
 
 class ClipTextEncoder(nn.Module):
-    """Token ids to words and captions. Parameter names are OpenCLIP's."""
+    """Token ids to words and captions. Parameter names are OpenCLIP's, but for a hidden head."""
 
     def __init__(self, settings: ClipText, *, dim: int):
         super().__init__()
         width = settings.width
         self.tokenizer = ClipTokens(settings.context)
         self.frozen, self.causal, self.pool = settings.frozen, settings.causal, settings.pool
+        self.projects = settings.projects
         self.token_embedding = nn.Embedding(settings.vocabulary, width)
         self.positional_embedding = nn.Parameter(torch.empty(settings.context, width))
         self.transformer = _Transformer(settings)
         self.ln_final = nn.LayerNorm(width)
-        self.text_projection = nn.Parameter(torch.empty(width, dim))
+        self.head = self.text_projection = None
+        if settings.hidden:
+            self.head = Projection(width, settings.hidden, dim)
+        else:
+            self.text_projection = nn.Parameter(torch.empty(width, dim))
         nn.init.normal_(self.token_embedding.weight, std=0.02)
         nn.init.normal_(self.positional_embedding, std=0.01)
-        nn.init.normal_(self.text_projection, std=width**-0.5)
+        if self.text_projection is not None:
+            nn.init.normal_(self.text_projection, std=width**-0.5)
 
     def embed(self, ids: Int[Tensor, "batch words"]) -> Float[Tensor, "batch words width"]:
         """Token vectors without their positions, which `encode` adds."""
@@ -90,19 +107,34 @@ class ClipTextEncoder(nn.Module):
         Injected tokens come in after the words before the block of their number and live on until
         a later entry replaces them. Every word sees them. Under the causal mask they see the start
         token and one another, as learned prompts between start and caption do, so that no word
-        learns through them what comes after it. Words beyond the longest caption are zero.
+        learns through them what comes after it. Under that mask padding is nothing that any word
+        sees, so it is not computed: vectors of padding mean nothing.
         """
         words, context = embeddings.shape[1], len(self.positional_embedding)
         if words > context:
             raise ValueError(f"captions of {words} tokens do not fit; cut them to {context}")
         longest = int(mask.sum(dim=1).max()) if self.causal else words
         hidden = embeddings[:, :longest] + self.positional_embedding[:longest]
-        hidden = self.transformer(hidden, inject or {})
-        projected = self.ln_final(hidden) @ self.text_projection
-        return TextFeatures(
-            words=F.pad(projected, (0, 0, 0, words - longest)),
-            caption=_pooled(projected, mask[:, :longest], how=self.pool),
-        )
+        hidden = self.transformer(hidden, mask[:, :longest], inject or {})
+        found = self._projected(self.ln_final(hidden), mask[:, :longest])
+        if self.projects == "caption":
+            return found
+        return replace(found, words=F.pad(found.words, (0, 0, 0, words - longest)))
+
+    def _projected(
+        self, words: Float[Tensor, "batch words width"], mask: Bool[Tensor, "batch words"]
+    ) -> TextFeatures:
+        whole = _pooled(words, mask, how=self.pool)
+        if self.projects == "caption":
+            words = words[:, :0]
+        if self.head is not None:
+            found = self.head(whole, words)
+            return TextFeatures(words=found.parts, caption=found.whole)
+        assert self.text_projection is not None
+        words = words @ self.text_projection
+        if self.projects == "caption":
+            return TextFeatures(words, whole @ self.text_projection)
+        return TextFeatures(words, _pooled(words, mask, how=self.pool))
 
     def forward(
         self, ids: Int[Tensor, "batch words"], mask: Bool[Tensor, "batch words"]
@@ -110,39 +142,61 @@ class ClipTextEncoder(nn.Module):
         return self.encode(self.embed(ids), mask)
 
 
+class _Places:
+    """Where the tokens that count stand in a padded batch; alone they are rows of one table."""
+
+    def __init__(self, real: Bool[Tensor, "batch tokens"]):
+        self.shape = real.shape
+        self.places = real.flatten().nonzero()[:, 0]
+
+    def rows(self, padded: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "real width"]:
+        return padded.flatten(0, 1).index_select(0, self.places)
+
+    def padded(self, rows: Float[Tensor, "real width"]) -> Float[Tensor, "batch tokens width"]:
+        empty = rows.new_zeros(self.shape.numel(), rows.shape[1])
+        return empty.index_copy(0, self.places, rows).unflatten(0, self.shape)
+
+
 class _Transformer(nn.Module):
     def __init__(self, settings: ClipText):
         super().__init__()
         self.causal = settings.causal
         self.resblocks = nn.ModuleList(
-            _Block(settings.width, settings.heads, layers=settings.layers)
+            _Block(settings.width, settings.heads, layers=settings.layers, gelu=settings.gelu)
             for _ in range(settings.layers)
         )
 
     def forward(
         self,
         hidden: Float[Tensor, "batch words width"],
+        mask: Bool[Tensor, "batch words"],
         inject: dict[int, Float[Tensor, "batch extra width"]],
     ) -> Float[Tensor, "batch words width"]:
         check_layers(inject, count=len(self.resblocks))
         words = hidden.shape[1]
-        seen = None
+        real = mask if self.causal else torch.ones_like(mask)
+        seen = _causal(words, extra=0, device=hidden.device) if self.causal else None
+        places = _Places(real)
+        rows = places.rows(hidden)
         for i, block in enumerate(self.resblocks):
             if i in inject:
-                hidden = torch.cat([hidden[:, :words], inject[i]], dim=1)
-            if self.causal and (i == 0 or i in inject):
-                seen = _causal(words, extra=hidden.shape[1] - words, device=hidden.device)
-            hidden = block(hidden, seen)
-        return hidden[:, :words]
+                extra = inject[i].shape[1]
+                hidden = torch.cat([places.padded(rows)[:, :words], inject[i]], dim=1)
+                if self.causal:
+                    seen = _causal(words, extra=extra, device=hidden.device)
+                places = _Places(F.pad(real, (0, extra), value=True))
+                rows = places.rows(hidden)
+            rows = block(rows, places, seen)
+        return places.padded(rows)[:, :words]
 
 
 class _Block(nn.Module):
-    def __init__(self, width: int, heads: int, *, layers: int):
+    def __init__(self, width: int, heads: int, *, layers: int, gelu: Gelu):
         super().__init__()
         self.ln_1 = nn.LayerNorm(width)
         self.attn = _Attention(width, heads)
         self.ln_2 = nn.LayerNorm(width)
-        self.mlp = _Mlp(width)
+        self.mlp = _Mlp(width, gelu)
         # Branches that write into the residual stream start smaller the more of them there are.
         residual = width**-0.5 * (2 * layers) ** -0.5
         nn.init.normal_(self.attn.in_proj_weight, std=width**-0.5)
@@ -152,22 +206,28 @@ class _Block(nn.Module):
         nn.init.zeros_(self.attn.out_proj.bias)
 
     def forward(
-        self, hidden: Float[Tensor, "batch tokens width"], seen: Bool[Tensor, "to from"] | None
-    ) -> Float[Tensor, "batch tokens width"]:
-        hidden = hidden + self.attn(self.ln_1(hidden), seen)
-        return hidden + self.mlp(self.ln_2(hidden))
+        self,
+        rows: Float[Tensor, "real width"],
+        places: _Places,
+        seen: Bool[Tensor, "to from"] | None,
+    ) -> Float[Tensor, "real width"]:
+        rows = rows + self.attn(self.ln_1(rows), places, seen)
+        return rows + self.mlp(self.ln_2(rows))
 
 
 class _Mlp(nn.Module):
-    def __init__(self, width: int):
+    def __init__(self, width: int, gelu: Gelu):
         super().__init__()
+        self.gelu = F.gelu if gelu == "exact" else _quick_gelu
         self.c_fc = nn.Linear(width, 4 * width)
         self.c_proj = nn.Linear(4 * width, width)
 
-    def forward(
-        self, hidden: Float[Tensor, "batch tokens width"]
-    ) -> Float[Tensor, "batch tokens width"]:
-        return self.c_proj(F.gelu(self.c_fc(hidden)))
+    def forward(self, rows: Float[Tensor, "real width"]) -> Float[Tensor, "real width"]:
+        return self.c_proj(self.gelu(self.c_fc(rows)))
+
+
+def _quick_gelu(x: Float[Tensor, "real width"]) -> Float[Tensor, "real width"]:
+    return x * torch.sigmoid(1.702 * x)
 
 
 class _Attention(nn.Module):
@@ -181,18 +241,24 @@ class _Attention(nn.Module):
         self.out_proj = nn.Linear(width, width)
 
     def forward(
-        self, hidden: Float[Tensor, "batch tokens width"], seen: Bool[Tensor, "to from"] | None
-    ) -> Float[Tensor, "batch tokens width"]:
+        self,
+        rows: Float[Tensor, "real width"],
+        places: _Places,
+        seen: Bool[Tensor, "to from"] | None,
+    ) -> Float[Tensor, "real width"]:
         query, key, value = rearrange(
-            F.linear(hidden, self.in_proj_weight, self.in_proj_bias),
+            places.padded(F.linear(rows, self.in_proj_weight, self.in_proj_bias)),
             "batch tokens (three heads width) -> three batch heads tokens width",
             three=3,
             heads=self.heads,
         )
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=seen)
-        return self.out_proj(
-            rearrange(mixed, "batch heads tokens width -> batch tokens (heads width)")
-        )
+        # Backwards in bfloat16 on a CPU, torch's fused kernel takes eight times as long as plain
+        # products (measured with 2.15).
+        slow = query.device.type == "cpu" and query.dtype == torch.bfloat16
+        with sdpa_kernel(SDPBackend.MATH) if slow else nullcontext():
+            mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=seen)
+        mixed = rearrange(mixed, "batch heads tokens width -> batch tokens (heads width)")
+        return self.out_proj(places.rows(mixed))
 
 
 def _causal(words: int, *, extra: int, device: torch.device) -> Bool[Tensor, "to from"]:

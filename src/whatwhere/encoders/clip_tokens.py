@@ -33,6 +33,14 @@ class ClipTokens:
         """Mojibake and HTML entities mended, blanks collapsed, lower case."""
         return mended(text, lower=True)
 
+    def pieces(self, text: str) -> list[tuple[str, int, int]]:
+        """The tokens of a clean text as the vocabulary writes them, each with its characters.
+
+        The last piece of a word ends in "</w>".
+        """
+        found = _tokenizer(self.context).encode(text)
+        return [(piece, *place) for piece, place in zip(found.tokens, found.offsets, strict=True)]
+
     def __call__(self, texts: list[str]) -> Tokens:
         return tokens(texts, tokenizer=_tokenizer(self.context), context=self.context)
 

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from whatwhere.encoders.frozen import Frozen
 from whatwhere.encoders.sequence import check_layers, masked_mean
 from whatwhere.encoders.tokenizing import mended, tokens
-from whatwhere.encoders.weights import read
 from whatwhere.records import Sizes, TextFeatures, Tokens
+from whatwhere.weights import read
 
 HEADS = ("new", "dense", "none")
 POOLS = ("mean", "first", "max")

@@ -11,8 +11,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from whatwhere.encoders.tower import STATISTICS, ImageTower, refuse_injection
-from whatwhere.encoders.weights import read, under
 from whatwhere.records import ImageFeatures, Sizes
+from whatwhere.weights import read, under
 
 # expansion, channels, blocks, stride of the first: arXiv 1801.04381, table 2
 STAGES = (

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from einops import rearrange
@@ -16,8 +16,10 @@ from torch import Tensor, nn
 
 from whatwhere.encoders.sequence import check_layers
 from whatwhere.encoders.tower import STATISTICS, ImageTower, refuse_injection
-from whatwhere.encoders.weights import read
 from whatwhere.records import ImageFeatures, Sizes
+from whatwhere.weights import read
+
+Whole = Literal["cls", "mean"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,9 @@ class Timm:
     other networks. `norm` applies the last norm to it, as DINOv2 does. `statistics` of the pixels
     are the model's own ("model") or those of "clip", "imagenet" or "half", because SimZSS and
     CLIPpy feed CLIP's to networks trained with ImageNet's. `size`, if given, is the one declared.
+
+    `whole` is what stands for the whole picture: the class token, if the model has one, or the mean
+    of the patches as they leave the network, before any head (SimZSS's `use_gap`).
     """
 
     name: str = "vit_small_patch14_reg4_dinov2.lvd142m"
@@ -37,6 +42,7 @@ class Timm:
     norm: bool = True
     statistics: str = "model"
     size: int | None = None
+    whole: Whole = "cls"
     frozen: bool = True
 
     def build(self, sizes: Sizes) -> ImageTower:
@@ -65,6 +71,7 @@ class Timm:
             norm=self.norm,
             statistics=self.statistics,
             size=self.size,
+            whole=self.whole,
             frozen=self.frozen,
         )
 
@@ -76,6 +83,7 @@ def tower(
     norm: bool = True,
     statistics: str = "model",
     size: int | None = None,
+    whole: Whole = "cls",
     frozen: bool = True,
 ) -> ImageTower:
     """An image encoder from a timm model that is already built; what comes after `layer` goes."""
@@ -97,7 +105,7 @@ def tower(
     model.prune_intermediate_layers([layer], prune_norm=not norm, prune_head=True)
     plain = isinstance(model, VisionTransformer)
     return ImageTower(
-        _PlainVit(model) if plain else _AnyModel(model, layer=layer, norm=norm),
+        _PlainVit(model, whole) if plain else _AnyModel(model, layer=layer, norm=norm, whole=whole),
         mean=tuple(mean),
         std=tuple(std),
         patch=facts["reduction"],
@@ -114,9 +122,9 @@ class _PlainVit(nn.Module):
     The position table is resampled to the grid of the picture, bicubic and antialiased.
     """
 
-    def __init__(self, model: Any):
+    def __init__(self, model: Any, whole: Whole):
         super().__init__()
-        self.model = model
+        self.model, self.whole = model, whole
 
     def forward(
         self,
@@ -133,22 +141,20 @@ class _PlainVit(nn.Module):
             tokens = block(tokens)
         tokens = model.norm(tokens[:, :own])
         rows = pixels.shape[2] // model.patch_embed.patch_size[0]
-        return ImageFeatures(
-            patches=rearrange(
-                tokens[:, model.num_prefix_tokens :],
-                "batch (rows cols) width -> batch rows cols width",
-                rows=rows,
-            ),
-            cls=None if model.cls_token is None else tokens[:, 0],
+        patches = rearrange(
+            tokens[:, model.num_prefix_tokens :],
+            "batch (rows cols) width -> batch rows cols width",
+            rows=rows,
         )
+        return _features(patches, None if model.cls_token is None else tokens[:, 0], self.whole)
 
 
 class _AnyModel(nn.Module):
     """A model of another family through the interface that timm gives to all of them."""
 
-    def __init__(self, model: Any, *, layer: int, norm: bool):
+    def __init__(self, model: Any, *, layer: int, norm: bool, whole: Whole):
         super().__init__()
-        self.model = model
+        self.model, self.whole = model, whole
         self.options = {"indices": [layer], "norm": norm, "intermediates_only": True}
         # timm returns prefix tokens only where it is asked to, and not every family can be asked.
         asks = inspect.signature(model.forward_intermediates).parameters
@@ -166,10 +172,16 @@ class _AnyModel(nn.Module):
         refuse_injection(inject, because=f"{type(self.model).__name__} has no plain token sequence")
         (found,) = self.model.forward_intermediates(pixels, **self.options)
         maps, prefix = found if self.has_cls else (found, None)
-        return ImageFeatures(
-            patches=rearrange(maps, "batch width rows cols -> batch rows cols width"),
-            cls=None if prefix is None else prefix[:, 0],
-        )
+        patches = rearrange(maps, "batch width rows cols -> batch rows cols width")
+        return _features(patches, None if prefix is None else prefix[:, 0], self.whole)
+
+
+def _features(
+    patches: Float[Tensor, "batch rows cols width"],
+    cls: Float[Tensor, "batch width"] | None,
+    whole: Whole,
+) -> ImageFeatures:
+    return ImageFeatures(patches, cls if whole == "cls" else patches.mean(dim=(1, 2)))
 
 
 def _check_name(name: str) -> None:

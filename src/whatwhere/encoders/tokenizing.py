@@ -15,6 +15,9 @@ def mended(text: str, *, lower: bool) -> str:
     Entities are resolved until none is left (OpenAI's code stops after two rounds), so that
     mending twice changes nothing and offsets stay true.
     """
+    if text.isascii() and text.isprintable() and "&" not in text:
+        text = " ".join(text.split())  # nearly every caption: nothing to mend, and ftfy is slow
+        return text.lower() if lower else text
     before = None
     while before != text:
         before = text

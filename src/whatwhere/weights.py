@@ -10,13 +10,17 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 
-def read(path: str) -> dict[str, Tensor]:
+def read(path: str, *, inside: tuple[str, ...] = ("state_dict", "model")) -> dict[str, Tensor]:
     """Tensors by name, in float32 where they are floating (files often hold half precision).
 
-    A `.safetensors` file, or a torch file that holds a state dict, bare or under `state_dict` or
-    `model`; the `module.` that data-parallel training puts in front is removed.
+    A `.safetensors` file, or a torch file that holds a state dict, bare or under one of the keys
+    `inside`; the `module.` that data-parallel training puts in front is removed. A folder stands
+    for the file in it that Hugging Face puts there.
     """
     file = Path(path).expanduser()
+    if file.is_dir():
+        names = [file / name for name in ("model.safetensors", "pytorch_model.bin")]
+        file = next(filter(Path.is_file, names), file)
     if not file.is_file():
         raise ValueError(f"no weights at {path}; give the path of a .safetensors or .pth file")
     try:
@@ -27,7 +31,7 @@ def read(path: str) -> dict[str, Tensor]:
     except (SafetensorError, UnpicklingError, RuntimeError, EOFError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ValueError(f"cannot read weights from {path}: {reason}") from None
-    for key in ("state_dict", "model"):
+    for key in inside:
         state = state.get(key, state) if isinstance(state, dict) else state
     if not isinstance(state, dict):
         raise ValueError(f"{path} holds a {type(state).__name__}, not tensors by name")
