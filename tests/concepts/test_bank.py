@@ -8,6 +8,7 @@ import pytest
 
 from whatwhere.concepts.bank import Bank, Concepts, everyday_synonyms
 from whatwhere.concepts.phrases import NounPhrases
+from whatwhere.encoders.clip_tokens import ClipTokens
 
 CAPTIONS = [
     "two dogs on the grass",
@@ -150,3 +151,36 @@ def test_mining_imports_no_torch():
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_missing_names_file_says_what_else_there_is(tmp_path):
+    with pytest.raises(ValueError, match=r"no names file at .*; give one, or 'benchmarks'"):
+        Concepts(path=str(tmp_path)).bank([])
+
+
+def test_events_are_no_things_even_in_two_words_but_their_balls_are():
+    captions = ["two boys play a soccer game indoors", "a skateboard trick", "a soccer ball"]
+    assert set(mine(captions).names) == {"boy", "soccer ball"}
+
+
+def test_a_bank_may_have_one_name_of_many_words_and_a_synonym_twice():
+    bank = Bank.parse(["man-made body of salt water | lake | Lake"])
+    assert bank.concepts == (("man-made body of salt water", "lake"),)
+    assert [span.concept for span in bank.matcher()("a man made body of salt waters, lakes")] == [
+        0,
+        0,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("parser", "expected"),
+    [
+        ("all", ["people", "ball", "t-shirt"]),
+        ("strict", ["people", "t-shirt"]),
+        ("strict chunks", ["people", "a black t-shirt"]),
+    ],
+)
+def test_the_parser_decides_what_is_found_in_a_caption(parser, expected):
+    bank, text = Bank.parse(["t shirt", "person", "ball"]), "people, a tennis ball, a black t-shirt"
+    spans = Concepts(parser=parser).finder(bank, pieces=ClipTokens().pieces)(text)
+    assert [text[span.start : span.end] for span in spans] == expected

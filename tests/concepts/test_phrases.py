@@ -1,6 +1,7 @@
 """Noun phrases: their exact characters, their names, and the faults of a mere word list."""
 
 import json
+import time
 from collections import Counter
 
 import pytest
@@ -178,3 +179,16 @@ def test_rules_find_most_of_the_things_in_golden_simzss_parses():
     both = (ours & theirs).total()
     assert both >= 0.85 * ours.total()
     assert both >= 0.85 * theirs.total()
+
+
+@pytest.mark.parametrize("words", ["very ", "a ", "red, ", "'s ", "dog, "])
+def test_a_caption_without_end_is_read_in_linear_time(words):
+    """20,000 words a second at the least; quadratic time would take minutes."""
+    start = time.process_time()
+    find(words * 20_000)
+    assert time.process_time() - start < 5
+
+
+def test_a_number_asks_for_a_plural_thing():
+    assert names("two tennis balls by a pool") == ["tennis ball", "pool"]
+    assert names("one dog walks by a pool") == ["dog", "pool"]

@@ -6,7 +6,8 @@ from whatwhere.concepts.prompts import Prompts, with_article
 
 
 @pytest.mark.parametrize(
-    ("how", "count"), [("name", 1), ("photo", 1), ("seven", 7), ("imagenet", 80)]
+    ("how", "count"),
+    [("name", 1), ("photo", 1), ("sentence", 1), ("seven", 7), ("imagenet", 80)],
 )
 def test_each_set_has_its_size_and_every_prompt_says_the_name(how, count):
     prompts = Prompts(how)("zebra")
@@ -45,5 +46,5 @@ def test_articles(name, expected):
 
 
 def test_an_unknown_set_is_refused_with_the_choices():
-    with pytest.raises(ValueError, match="name, photo, seven, imagenet"):
+    with pytest.raises(ValueError, match="name, photo, sentence, seven, imagenet"):
         Prompts("eighty")

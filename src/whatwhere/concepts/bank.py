@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from whatwhere.concepts.classes import benchmarks, classes
 from whatwhere.concepts.names import (
     Names,
     name_key,
@@ -20,9 +21,11 @@ from whatwhere.concepts.phrases import NounPhrase, NounPhrases
 
 if TYPE_CHECKING:
     from whatwhere.concepts.matcher import Matcher
+    from whatwhere.concepts.strict import Strict
 
 # Nouns that name no thing in a picture: places in the picture, amounts, the picture itself, times,
-# what a body does, colors. Mining leaves them out; a names file may have them.
+# what a body does or feels, what could be anything, colors. Mining leaves them out; a names file
+# may have them.
 NOT_THINGS = word_set(
     """
     front back side middle center centre edge end top bottom left right rear foreground background
@@ -34,9 +37,23 @@ NOT_THINGS = word_set(
     air midair mid-air action activity event fun attention work use life turn jump leap run walk
     look kick play trick stunt flip pose try start stop catch throw rest break attempt swim
     hold take go climb hit move touch help lead laugh talk chase progress motion speed control
-    conversation case order name idea thing midst dark space
+    conversation case order name idea thing object item midst dark space line point pile portion
+    balance bend blow bow class cover curve dive dusk expression flight formation gesture heat hug
+    kiss mess method mode motocross nap purpose reflection rest round slip split spread stance
+    stretch stride stroke swinging touchdown tug war weather wear wheelie wind music sport soccer
+    hockey rugby tennis gymnastics parasailing waterskiing backstroke cross-country
+    christmas halloween sunday
     color colour black white red blue green yellow brown grey gray pink purple tan beige blond
     blonde
+    """
+)
+
+# What happens, in two words as in one: a soccer game, a skateboard trick.
+EVENTS = word_set(
+    """
+    cartwheel celebration competition concert contest dance event festival fight game handstand
+    landing lesson maneuver match meet meeting performance picnic practice race routine show
+    somersault stunt tournament trick trip
     """
 )
 
@@ -48,8 +65,8 @@ class Bank:
     >>> bank = Bank.parse(["dog|puppy", "grass"])
     >>> bank.names, len(bank)
     (('dog', 'grass'), 2)
-    >>> bank.matcher()("Two puppies on the grass")
-    [Span(start=4, end=11, concept=0), Span(start=19, end=24, concept=1)]
+    >>> [span[:3] for span in bank.matcher()("Two puppies on the grass")]
+    [(4, 11, 0), (19, 24, 1)]
     """
 
     concepts: tuple[Names, ...]
@@ -79,6 +96,10 @@ class Bank:
         Lines that begin with the same name are joined, and names are put in lower case. A name in
         two concepts is an error.
         """
+        if not Path(path).is_file():
+            raise ValueError(
+                f"there is no names file at {path}; give one, or 'benchmarks' for their class names"
+            )
         try:
             text = Path(path).read_text(encoding="utf-8-sig")
         except UnicodeDecodeError as error:
@@ -146,7 +167,11 @@ class Bank:
                 # A caption that says both "tennis ball" and "ball" counts twice here: too rare to
                 # keep every caption's names in memory for.
                 counts[joined.get(name_key(head), head)] += counts.pop(name)
-        kept = [n for n, count in counts.items() if count >= least and n not in NOT_THINGS]
+        kept = [
+            name
+            for name, count in counts.items()
+            if count >= least and name not in NOT_THINGS and name.split()[-1] not in EVENTS
+        ]
         kept = sorted(kept, key=lambda name: (-counts[name], name))[:most]
         if not kept:
             raise ValueError(
@@ -176,24 +201,54 @@ class Bank:
 
 @dataclass(frozen=True)
 class Concepts:
-    """Where the bank comes from: a names file, or the noun phrases of the captions themselves.
+    """Where the bank comes from, and how captions are searched for its names.
+
+    path      None: mined from the noun phrases of the captions that are trained on, so that no
+              benchmark's names leak into it. "benchmarks": the class names of the benchmarks
+              themselves, as in SimZSS (arXiv 2406.16085), whose bank also has those of Objects365.
+              Else a names file.
+    parser    "all": every mention, by `Matcher`. "strict" and "strict chunks": what SimZSS's
+              released code finds, covered by the name or by its noun chunk (see `strict.py`).
 
     Synonyms stay apart unless asked for: joined, "man", "woman" and "child" become one concept,
     which draws more examples to it but can never again be told apart.
     """
 
-    path: str | None = None  # a names file, which needs no mining; None: mined
+    path: str | None = None
     most: int = 1000  # names mined
     least: int = 5  # captions that a mined name needs
     synonyms: bool = False  # join everyday synonyms by the table that ships beside this file
-    find: NounPhrases = NounPhrases()  # for mining
+    find: NounPhrases = NounPhrases()  # for mining, and the parse behind the strict parser
+    parser: Literal["all", "strict", "strict chunks"] = "all"
 
     def bank(self, captions: Iterable[str]) -> Bank:
-        """The bank; a names file leaves `captions` unread."""
+        """The bank; `captions` are read only to mine it."""
         table = everyday_synonyms() if self.synonyms else ()
+        if self.path == "benchmarks":
+            return bank_of_benchmarks().merged(table)
         if self.path is not None:
             return Bank.read(self.path).merged(table)
         return Bank.mine(captions, most=self.most, least=self.least, find=self.find, synonyms=table)
+
+    def finder(
+        self, bank: Bank, *, pieces: Callable[[str], Sequence[tuple[str, int, int]]]
+    ) -> Matcher | Strict:
+        """What finds the bank's names in a caption; `pieces` are CLIP's, for the strict parser."""
+        if self.parser == "all":
+            return bank.matcher()
+        from whatwhere.concepts.strict import Strict  # its records bring torch with them
+
+        covers = "name" if self.parser == "strict" else "chunk"
+        return Strict(bank.concepts, pieces=pieces, find=self.find, covers=covers)
+
+
+def bank_of_benchmarks() -> Bank:
+    """The union of the public class lists, in alphabetical order, without the background.
+
+    As in SimZSS spellings stay apart ("aeroplane", "airplane"); names are as they are said, see
+    `classes`.
+    """
+    return Bank.parse(sorted({said for name in benchmarks() for said in classes(name).values()}))
 
 
 def everyday_synonyms() -> tuple[Names, ...]:

@@ -51,7 +51,7 @@ class Matcher:
         node.setdefault(_END, row)
 
     def __call__(self, text: str) -> list[Span]:
-        pieces = _PIECES.split(_lower(text))
+        pieces = _PIECES.split(in_place_lower(text))
         words = pieces[1::2]
         ends = list(accumulate(map(len, pieces)))
         spans = []
@@ -113,10 +113,10 @@ class Matcher:
 
 def _words(name: str) -> list[str]:
     clean = unicodedata.normalize("NFC", name).replace("-", " ")
-    return _PIECES.split(_lower(clean))[1::2]
+    return _PIECES.split(in_place_lower(clean))[1::2]
 
 
-def _lower(text: str) -> str:
+def in_place_lower(text: str) -> str:
     """Lower case with every character in its place, and one kind of apostrophe."""
     lower = text.lower().replace("\u2019", "'")
     if len(lower) == len(text):

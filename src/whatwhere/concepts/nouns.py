@@ -36,10 +36,10 @@ PLURAL_ONLY = word_set(
     clothes coveralls crossroads data debris dice downstairs dungarees earphones eyeglasses
     fatigues fireworks glasses goggles graffiti groceries gymnastics handcuffs headphones
     headquarters indoors jeans khakis knickers leggings media news nunchucks outdoors outskirts
-    overalls pajamas panties pants paris physics pliers police pyjamas remains ruins scissors scrubs
-    series shades shears shorts slacks species spectacles stairs steps sunglasses surroundings
-    sweatpants sweats swimwear texas thanks tights tongs trousers tweezers underpants upstairs us
-    woods
+    overalls pajamas panties pants paris physics pliers police pyjamas rapids remains ruins scissors
+    scrubs series shades shears shorts slacks species spectacles stairs steps sunglasses
+    surroundings sweatpants sweats swimwear texas thanks tights tongs trousers tweezers underpants
+    upstairs us woods
     """
 )
 

@@ -67,7 +67,10 @@ LETTERS = {
     **dict.fromkeys(("PRP", "EX", "WP", "WDT", "WRB"), "o"),
     **{"CD": "c", "VBG": "g", "VBZ": "z", "IN": "i", "TO": "t", "CC": "&", ",": ","},
 }
-PHRASE = re.compile(r"(?:[dc]+(?:(?:,|&|,&)?[rjpg])*|[jp](?:(?:,|&|,&)?[rjp])*)?([nN]+)")
+# Repeats are bounded, or a caption of nothing but adjectives would take quadratic time.
+PHRASE = re.compile(
+    r"(?:[dc]{1,9}(?:(?:,|&|,&)?[rjpg]){0,99}|[jp](?:(?:,|&|,&)?[rjp]){0,99})?([nN]+)"
+)
 
 # A number, a contraction cut where the word list cuts it ("is|n't"), a word with its hyphens,
 # a possessive ending, any other sign.
@@ -84,7 +87,7 @@ USUAL = {
     **dict.fromkeys(
         word_set("african american asian caucasian european gold medium right silver"), "j"
     ),
-    "close": "r",
+    **dict.fromkeys(word_set("close headfirst horseback indoors midair onstage outdoors"), "r"),
     **dict.fromkeys(word_set("other 's \u2019s"), "d"),
 }
 # -ing words that are things or events, where the verb is the rarer reading.
@@ -172,7 +175,7 @@ def _verb_or_noun(words: list[str], letters: list[str], i: int, after: str) -> s
         return "n" if opened and after not in "nNjpg" else "p"
     if after == "d" and before not in "dc":
         return letter  # "hits a ball": nouns do not meet a determiner
-    if letter == "z" and (other or _is_one(words, letters, i)):
+    if letter == "z" and (other or _opener(words, letters, i) in SINGULAR):
         return "z"
     if before == "g" or (opened and (letter, before) != ("v", "c")):
         return "N" if letter == "z" else "n"
@@ -184,8 +187,11 @@ def _verb_or_noun(words: list[str], letters: list[str], i: int, after: str) -> s
 def _noun_or_verb(words: list[str], letters: list[str], i: int, after: str, verb: bool) -> str:
     letter, before = letters[i], letters[i - 1] if i else "x"
     if letter == "N":
-        if before in "dn" and _is_one(words, letters, i):
+        opener = _opener(words, letters, i)
+        if before in "dn" and opener in SINGULAR:
             return "z"
+        if before == "n" and usual(opener) == "c":
+            return "N"  # "two tennis balls": the number asks for the plural
         if before == "&":
             return "z" if verb and after == "d" else "N"  # "runs and catches the ball"
         return "z" if before in "nor" and not verb and after not in "vz" else "N"
@@ -194,12 +200,12 @@ def _noun_or_verb(words: list[str], letters: list[str], i: int, after: str, verb
     return "v" if before in "No" and not verb and after not in "nNvz" else "n"
 
 
-def _is_one(words: list[str], letters: list[str], i: int) -> bool:
-    """Whether the noun phrase that ends before word i began with "a": a plural cannot end it."""
+def _opener(words: list[str], letters: list[str], i: int) -> str:
+    """The word that the noun phrase before word i begins with: no plural ends one with "a"."""
     i -= 1
     while i > 0 and letters[i] in "nNjpgr":
         i -= 1
-    return i >= 0 and words[i] in SINGULAR
+    return words[i] if i >= 0 else ""
 
 
 @lru_cache(maxsize=1 << 17)

@@ -11,7 +11,7 @@ from pathlib import Path
 from whatwhere.concepts.names import word_set
 from whatwhere.concepts.nouns import is_plural
 
-HOW = ("name", "photo", "seven", "imagenet")
+HOW = ("name", "photo", "sentence", "seven", "imagenet")
 
 # Stuff that takes no "a". Only common words: a wrong article costs little.
 MASS = word_set(
@@ -31,6 +31,7 @@ class Prompts:
     """Called with a name: its captions, whose embeddings are averaged.
 
     "name": the bare name; "photo": one caption with the article that the name takes;
+    "sentence": "a photo of a ___." whatever the name, as GroupViT (arXiv 2202.11094) reads masks;
     "seven" and "imagenet": the 7 and 80 templates published with CLIP (arXiv 2103.00020), word for
     word from open_clip, articles included, so that published numbers can be repeated.
 
@@ -49,6 +50,8 @@ class Prompts:
             return [name]
         if self.how == "photo":
             return [f"a photo of {with_article(name)}"]
+        if self.how == "sentence":
+            return [f"a photo of a {name}."]
         return [template(name) for template in clip_templates(self.how)]
 
 
