@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from whatwhere import __version__
+from whatwhere import __version__, released
 from whatwhere.model import Model
 from whatwhere.objectives.together import Together
 from whatwhere.recipes import Recipe, bring, from_json, override, to_json
@@ -23,10 +23,11 @@ def build(recipe: Recipe, *, concepts: int = 0, pretrained: bool = True) -> Step
     torch.manual_seed(recipe.training.seed)
     image_encoder = recipe.image.build(Sizes(concepts=concepts, pretrained=pretrained))
     width = image_encoder.width
-    sizes = Sizes(recipe.head.dim(width), width, concepts, pretrained)
+    between = recipe.head.dim(width)
+    sizes = Sizes(recipe.pool.dim(between), between, concepts, pretrained)
     model = Model(
         image_encoder,
-        recipe.head.build(sizes),
+        recipe.head.build(replace(sizes, dim=between, width=width)),
         recipe.pool.build(sizes),
         recipe.text.build(sizes),
         recipe.similarity.build(sizes),
@@ -49,6 +50,30 @@ def read_recipe(path: str | Path) -> tuple[Recipe, dict[str, Any]]:
     return from_json(said["recipe"]), said
 
 
+@dataclass(frozen=True)
+class Restored:
+    """A trained model with its objectives, and what its checkpoint says of itself."""
+
+    step: Step
+    recipe: Recipe
+    said: dict[str, Any]
+
+
+def restore(
+    name: str | Path, *, overrides: Sequence[str] = (), imports: Sequence[str] = ()
+) -> Restored:
+    """What was trained, from the folder of a run or of one checkpoint, or from a released file."""
+    path = Path(name).expanduser()
+    if not path.exists():
+        raise ValueError(
+            f"no model at {name}; give the --out folder of `whatwhere train`, or a released file"
+        )
+    for module in imports:
+        bring(module)
+    from_it = _from_file if released.is_released(path) else _from_run
+    return from_it(path, overrides)
+
+
 def load(
     name: str | Path,
     *,
@@ -56,17 +81,17 @@ def load(
     device: str = "auto",
     imports: Sequence[str] = (),
 ) -> Segmenter:
-    """A segmenter from the folder of a training run or of one checkpoint.
+    """A segmenter from the folder of a training run or of one checkpoint, or from a released file.
 
     `overrides` change how photos are read: `load("runs/mine", overrides=["reading.side=640"])`;
     settings of `reading` and of `similarity`, whose calibration may be changed after training.
     `imports` are modules or files with parts of your own that the checkpoint's recipe uses.
     """
-    path = Path(name).expanduser()
-    if not path.exists():
-        raise ValueError(f"no model at {name}; give the --out folder of `whatwhere train`")
-    for module in imports:
-        bring(module)
+    restored = restore(name, overrides=overrides, imports=imports)
+    return Segmenter(restored.step.model.to(pick_device(device)), restored.recipe.reading)
+
+
+def _from_run(path: Path, overrides: Sequence[str]) -> Restored:
     folder = checkpoints.newest(path)
     stored, said = read_recipe(folder)
     recipe = override(stored, overrides)
@@ -77,4 +102,18 @@ def load(
         )
     step = build(recipe, concepts=len(said["concepts"]), pretrained=False)
     checkpoints.read_weights(folder, step)
-    return Segmenter(step.model.to(pick_device(device)), recipe.reading)
+    return Restored(step, recipe, said)
+
+
+def _from_file(path: Path, overrides: Sequence[str]) -> Restored:
+    """Its tensors do not tell everything about the image encoder, so that may be set too."""
+    found = released.read(path)
+    recipe = override(found.recipe, overrides)
+    if replace(recipe, reading=found.recipe.reading, image=found.recipe.image) != found.recipe:
+        raise ValueError(
+            "of a released file only settings of reading and image can be changed, such as "
+            "reading.side=640 or image.whole=mean"
+        )
+    step = build(recipe, pretrained=False)
+    found.fill(step)
+    return Restored(step, recipe, about(recipe, [], step=0, captions=None, pictures=None))

@@ -1,0 +1,38 @@
+"""Write a model for other code, or turn a file that other code released into a folder of ours.
+
+example:
+  whatwhere export runs/mine --layout simzss --out mine.safetensors
+  whatwhere export released.pt --out runs/released
+
+The layouts simzss, groupvit and groupvit_hf are one file of tensors that the released code (or
+Hugging Face's transformers) loads: safetensors if --out ends so, else torch's own format. The
+layout whatwhere is a folder with safetensors and the recipe, without what only training needs.
+Released files can also be used as they are: --model released.pt.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", help="the --out folder of a training run, or a released file")
+    parser.add_argument(
+        "--layout", default="whatwhere", help="whatwhere (default), simzss, groupvit, groupvit_hf"
+    )
+    parser.add_argument("--out", required=True, metavar="PATH", help="file or folder to write")
+    parser.add_argument(
+        "--import",
+        dest="imports",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="a module or file with parts of your own that the model uses",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    from whatwhere.runs.exporting import export
+
+    print(export(args.model, args.out, layout=args.layout, imports=args.imports))
+    return 0

@@ -1,0 +1,164 @@
+"""Files of the released GroupViT (arXiv 2202.11094), and of CoCu, which shares its layout."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from whatwhere.encoders.clip_text import ClipText
+from whatwhere.encoders.patch_embedding import PatchEmbedding
+from whatwhere.objectives.contrastive import Contrastive, ContrastiveObjective
+from whatwhere.objectives.multi_label import MultiLabel, MultiLabelObjective
+from whatwhere.pooling.groups import Groups
+from whatwhere.projection import Projection
+from whatwhere.recipes import Recipe, groupvit
+from whatwhere.segmenter.reading import Regions
+from whatwhere.training import Step
+
+IMAGE, TEXT = "img_encoder.", "text_encoder."
+HEAD = 64  # numbers of a vector that each attention head sees, in all that was released
+SCALES = {"logit_scale": ContrastiveObjective, "multi_label_logit_scale": MultiLabelObjective}
+
+# How many batches the statistics were taken from, which nothing depends on.
+NOT_NEEDED = frozenset(
+    f"{tower}_projector.linear_hidden.1.num_batches_tracked" for tower in ("img", "text")
+)
+
+
+def recognises(state: dict[str, Tensor]) -> bool:
+    return f"{IMAGE}patch_embed.proj.weight" in state
+
+
+def recipe_of(state: dict[str, Tensor]) -> Recipe:
+    """The recipe that the shapes tell; attention heads, which they do not, are 64 wide."""
+    pixels = _tensor(state, f"{IMAGE}patch_embed.proj.weight")
+    width, patch = pixels.shape[0], pixels.shape[-1]
+    stages = range(_count(state, f"{IMAGE}layers."))
+    grouping = [f"{IMAGE}layers.{i}." for i in stages[:-1]]
+    pool = Groups(
+        depths=tuple(_count(state, f"{IMAGE}layers.{i}.blocks.") for i in stages),
+        heads=(max(width // HEAD, 1),) * len(stages),
+        tokens=tuple(_tensor(state, f"{name}group_token").shape[1] for name in grouping),
+        groups=tuple(
+            len(_tensor(state, f"{name}downsample.mlp_inter.fc2.bias")) for name in grouping
+        ),
+        looks=any(".pre_assign_attn." in name for name in state),
+        head=_head(state, "img_projector."),
+    )
+    text_width = _tensor(state, f"{TEXT}ln_final.weight").shape[0]
+    text = replace(
+        groupvit.recipe.text,
+        width=text_width,
+        layers=_count(state, f"{TEXT}transformer.resblocks."),
+        heads=max(text_width // HEAD, 1),
+        context=_tensor(state, f"{TEXT}positional_embedding").shape[0],
+        vocabulary=_tensor(state, f"{TEXT}token_embedding.weight").shape[0],
+        hidden=_head(state, "text_projector.")[0],
+    )
+    labels = "multi_label_logit_scale" in state
+    shipped = groupvit.recipe if labels else groupvit.redcaps
+    scale = min(_tensor(state, "logit_scale").exp().item(), 100.0)
+    return replace(
+        shipped,
+        image=PatchEmbedding(
+            width=width,
+            patch=patch,
+            size=math.isqrt(_tensor(state, f"{IMAGE}pos_embed").shape[1]) * patch,
+            norm=f"{IMAGE}patch_embed.norm.weight" in state,
+        ),
+        pool=pool,
+        text=text,
+        objectives=(Contrastive(), MultiLabel()) if labels else (Contrastive(),),
+        reading=replace(shipped.reading, regions=Regions(scale=scale)),
+    )
+
+
+def tensors(step: Step) -> dict[str, Tensor]:
+    """The live weights of a model of ours, under their released names."""
+    model: Any = step.model
+    objective: Any = step.objective
+    pool = {k: v for k, v in model.pool.state_dict().items() if not k.startswith("head.")}
+    text = {k: v for k, v in model.text_encoder.state_dict().items() if not k.startswith("head.")}
+    trunk = model.image_encoder.trunk
+    scales = {
+        name: part.logit_scale.detach()[0]
+        for name, kind in SCALES.items()
+        for part in objective.parts
+        if isinstance(part, kind)
+    }
+    return {
+        **trunk.state_dict(prefix=IMAGE),
+        **{f"{IMAGE}{name}": tensor for name, tensor in pool.items()},
+        **_projector(model.pool.head, "img_projector."),
+        **{f"{TEXT}{name}": tensor for name, tensor in text.items()},
+        **_projector(model.text_encoder.head, "text_projector."),
+        **scales,
+    }
+
+
+def written(step: Step, recipe: Recipe) -> dict[str, Tensor]:
+    """All that the released code loads strictly."""
+    _refuse_other_parts(recipe)
+    state = tensors(step)
+    back = recipe_of(state)
+    for part, free in (
+        ("image", {"frozen"}),
+        ("pool", {"drop_path", "spread"}),
+        ("text", {"weights", "frozen", "projects"}),
+    ):
+        own, read = vars(getattr(recipe, part)), vars(getattr(back, part))
+        for key in own.keys() - free:
+            if own[key] != read[key]:
+                raise ValueError(
+                    f"a file of the groupvit layout cannot say {part}.{key}={own[key]}; it would "
+                    f"be read as {read[key]}"
+                )
+    batches = {name: torch.tensor(0) for name in NOT_NEEDED}
+    return {name: tensor.detach().cpu().clone() for name, tensor in (state | batches).items()}
+
+
+def _refuse_other_parts(recipe: Recipe) -> None:
+    for part, kind in (("image", PatchEmbedding), ("pool", Groups), ("text", ClipText)):
+        if not isinstance(found := getattr(recipe, part), kind):
+            raise ValueError(
+                f"the groupvit layout holds {kind.__name__} as {part}, and this model has "
+                f"{type(found).__name__}"
+            )
+    if recipe.pool.head is None or not recipe.text.hidden or recipe.pool.widths:
+        raise ValueError(
+            "the groupvit layout holds one width throughout and a projection of two layers on both "
+            "sides: pool.widths=(), pool.head=(4096,256) and text.hidden=4096"
+        )
+
+
+def _projector(head: Projection, prefix: str) -> dict[str, Tensor]:
+    """Linear maps are convolutions of one pixel there."""
+    names = {"hidden": "linear_hidden.0", "norm": "linear_hidden.1", "out": "linear_out"}
+    found = {}
+    for name, tensor in head.state_dict().items():
+        layer, _, kind = name.partition(".")
+        tensor = tensor[..., None] if kind == "weight" and layer != "norm" else tensor
+        found[f"{prefix}{names[layer]}.{kind}"] = tensor
+    return {name: tensor for name, tensor in found.items() if name not in NOT_NEEDED}
+
+
+def _head(state: dict[str, Tensor], prefix: str) -> tuple[int, int]:
+    hidden = _tensor(state, f"{prefix}linear_hidden.0.weight").shape[0]
+    return hidden, _tensor(state, f"{prefix}linear_out.weight").shape[0]
+
+
+def _tensor(state: dict[str, Tensor], name: str) -> Tensor:
+    if name not in state:
+        raise ValueError(f"the tensor {name} is missing")
+    return state[name]
+
+
+def _count(state: dict[str, Tensor], prefix: str) -> int:
+    """Modules that are numbered below a prefix."""
+    found = (re.match(rf"{re.escape(prefix)}(\d+)\.", name) for name in state)
+    return max((int(match[1]) + 1 for match in found if match), default=0)

@@ -1,0 +1,114 @@
+"""Files of GroupViT as Hugging Face's transformers names its tensors (nvidia/groupvit-gcc-yfcc)."""
+
+from __future__ import annotations
+
+import re
+
+from torch import Tensor
+
+from whatwhere.recipes import Recipe
+from whatwhere.released import groupvit
+from whatwhere.training import Step
+
+# What a released name begins with or has inside, and what stands there instead.
+BEGINS = {
+    "img_encoder.patch_embed.proj": "vision_model.embeddings.patch_embeddings.projection",
+    "img_encoder.patch_embed.norm": "vision_model.embeddings.layernorm",
+    "img_encoder.pos_embed": "vision_model.embeddings.position_embeddings",
+    "img_encoder.norm.": "vision_model.layernorm.",
+    "img_encoder.layers": "vision_model.encoder.stages",
+    "text_encoder.token_embedding": "text_model.embeddings.token_embedding",
+    "text_encoder.positional_embedding": "text_model.embeddings.position_embedding.weight",
+    "text_encoder.transformer.resblocks": "text_model.encoder.layers",
+    "text_encoder.ln_final": "text_model.final_layer_norm",
+    "img_projector.linear_hidden": "visual_projection",
+    "img_projector.linear_out": "visual_projection.3",
+    "text_projector.linear_hidden": "text_projection",
+    "text_projector.linear_out": "text_projection.3",
+}
+INSIDE = {
+    ".blocks.": ".layers.",
+    ".pre_assign_attn.attn.proj.": ".pre_assign_attn.attn.out_proj.",
+    ".c_fc.": ".fc1.",
+    ".c_proj.": ".fc2.",
+    ".ln_1.": ".layer_norm1.",
+    ".ln_2.": ".layer_norm2.",
+}
+BLOCK = {  # of transformer blocks; grouping has names like these that stay
+    ".attn.proj.": ".self_attn.out_proj.",
+    ".attn.out_proj.": ".self_attn.out_proj.",
+    ".norm1.": ".layer_norm1.",
+    ".norm2.": ".layer_norm2.",
+}
+QKV = re.compile(r"(.*)\.attn\.(?:qkv\.|in_proj_)(weight|bias)")
+
+NOT_NEEDED = frozenset(
+    (
+        "text_model.embeddings.position_ids",
+        "visual_projection.1.num_batches_tracked",
+        "text_projection.1.num_batches_tracked",
+    )
+)
+
+
+def recognises(state: dict[str, Tensor]) -> bool:
+    return "vision_model.encoder.stages.0.group_token" in state
+
+
+def recipe_of(state: dict[str, Tensor]) -> Recipe:
+    """The recipe that the shapes tell; attention heads, which they do not, are 64 wide."""
+    return groupvit.recipe_of(_released(state))
+
+
+def tensors(step: Step) -> dict[str, Tensor]:
+    """The live weights of a model of ours, under the names of transformers."""
+    return _renamed(groupvit.tensors(step))
+
+
+def written(step: Step, recipe: Recipe) -> dict[str, Tensor]:
+    """All that transformers loads; it has no place for the temperature of prompts."""
+    state = _renamed(groupvit.written(step, recipe))
+    return {name: tensor.clone() for name, tensor in state.items()}
+
+
+def _renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    found = {}
+    for name, tensor in state.items():
+        if name == "multi_label_logit_scale":
+            continue
+        if tensor.ndim == 3 and "_projector." in name:
+            tensor = tensor[..., 0]
+        new = _name(name)
+        if split := QKV.fullmatch(new):
+            before, kind = split.groups()
+            for part, piece in zip("qkv", tensor.chunk(3), strict=True):
+                found[f"{before}.self_attn.{part}_proj.{kind}"] = piece
+        else:
+            found[new] = tensor
+    return found
+
+
+def _name(released: str) -> str:
+    name = released
+    for old, new in BEGINS.items():
+        if name.startswith(old):
+            name = new + name.removeprefix(old)
+            break
+    for old, new in (INSIDE | (BLOCK if "blocks." in released else {})).items():
+        name = name.replace(old, new)
+    return name
+
+
+def _released(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same tensors by the names of `groupvit`, as far as a recipe follows from them."""
+    back = {new: old for old, new in BEGINS.items()}
+    found = {}
+    for name, tensor in state.items():
+        for new in sorted(back, key=len, reverse=True):
+            if name.startswith(new):
+                old = back[new]
+                found[old + name.removeprefix(new).replace(".layers.", ".blocks.")] = tensor
+                break
+        else:
+            found[name] = tensor
+    return found
