@@ -113,6 +113,11 @@ def test_a_list_of_classes_that_cannot_be_meant_is_refused(tmp_path, classes, me
         folder.load(made_up(tmp_path, **classes))
 
 
+def test_a_folder_that_is_not_there_is_said_to_be_so(tmp_path):
+    with pytest.raises(ValueError, match=r"there is no folder .*typo"):
+        folder.load(str(tmp_path / "typo"))
+
+
 def test_a_value_without_a_name_is_refused_with_the_mask(tmp_path):
     benchmark = folder.load(made_up(tmp_path, json='["sky", "road"]'))
     with pytest.raises(ValueError, match=r"0\.png: pixel values 2 are no class"):

@@ -1,6 +1,7 @@
-"""`whatwhere evaluate` on a VOCdevkit of three photos."""
+"""`whatwhere evaluate` on a VOCdevkit of three photos, on photos by class, on captions."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,63 @@ def test_a_folder_needs_no_split(run, devkit, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["photos"] == {"background": 3, "boat": 2, "cat": 1}
 
 
+@pytest.fixture
+def scenes(tmp_path):
+    """Four scenes in two folders by class, with a caption beside each."""
+    for i, name in enumerate(("boat/1", "cat/2", "cat/3", "cat/4")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        small().captions[i].open().save(tmp_path / f"{name}.png")
+        (tmp_path / f"{name}.txt").write_text(small().captions[i].captions[0])
+    return tmp_path
+
+
+def test_photos_by_class_give_top_1_and_the_photos_of_each(run, scenes, capsys):
+    (scenes / "classes.txt").write_text("boat|ship\ncat\ntree\nsea\nsky\nsheep\n")
+    assert evaluate(run, str(scenes), "--json", benchmark="classes") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert 0 <= said["top1"] <= said["top5"] <= 100
+    assert said["photos"] == {"boat": 1, "cat": 3, "tree": 0, "sea": 0, "sky": 0, "sheep": 0}
+    assert said["how"]["prompts"] == "photo" and said["bank"] is None
+    assert evaluate(run, str(scenes), "--limit", "3", benchmark="classes") == 0
+    assert "PARTIAL SET: 3 photos of 4" in capsys.readouterr().out
+
+
+def test_captions_give_recall_both_ways(run, scenes, capsys):
+    (scenes / "cat" / "5.png").write_bytes((scenes / "cat" / "2.png").read_bytes())
+    assert evaluate(run, str(scenes), "--json", benchmark="captions") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["picture_to_caption"]["recall_at_5"] == 100
+    assert (said["pictures"], said["captions"]) == (4, 4)
+    assert said["left_out"] == ["1 missing caption: cat/5.png (no .txt beside it)"]
+    assert evaluate(run, str(scenes), benchmark="captions") == 0
+    assert "left out: 1 missing caption" in capsys.readouterr().out
+
+
+def test_a_sweep_is_a_curve_and_not_one_number(run, devkit, capsys):
+    assert evaluate(run, devkit, "--json", "--sweep", "score:-1:2:1.5") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert [point["threshold"] for point in said["points"]] == [-1, 0.5, 2]
+    counted = 32 * 48 - (12 * 20 - 8 * 16)
+    assert said["points"][0]["background"] == 0
+    assert said["points"][2]["accuracy"] == pytest.approx(100 * (1 - 8 * 16 / counted))
+    assert "miou" not in said
+
+
+def test_a_result_says_how_photos_were_read_and_what_the_bank_was_told(
+    run, tmp_path, devkit, capsys
+):
+    told = shutil.copytree(run, tmp_path / "told")
+    (about,) = told.glob("checkpoints/*/about.json")
+    said = json.loads(about.read_text()) | {"concepts": ["boats|ship", "kitten", "meadow"]}
+    about.write_text(json.dumps(said))
+    more = ("--set", "prompts=name", "side=40", "--background", "score:0.25", "--json")
+    assert evaluate(str(told), devkit, *more) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["how"]["background"] == "score:0.25"
+    assert (said["how"]["prompts"], said["how"]["side"]) == ("name", 40)
+    assert said["bank"] == {"named": 2, "classes": 20, "shared": 2, "concepts": 3}
+
+
 @pytest.mark.parametrize(
     ("more", "benchmark", "said"),
     [
@@ -94,6 +152,14 @@ def test_a_folder_needs_no_split(run, devkit, tmp_path, capsys):
         (("--set", "text.width=8"), "voc", "only settings of reading and similarity"),
         (("--device", "abacus"), "voc", "no device 'abacus' here"),
         (("--limit", "0"), "voc", "limit is 0"),
+        (("--sweep", "score:1"), "voc", "no sweep 'score:1'; use score"),
+        (("--sweep", "score"), "voc20", "voc20 has no background class"),
+        (("--sweep", "score", "--background", "none"), "voc", "leave --background out"),
+        (("--split", "few"), "classes", "has no split 'few'"),
+        (("--split", "few"), "folder", "needs one of classes.json"),
+        ((), "captions", "no captions at"),
+        (("--set", "chunk=0"), "voc", "reading.chunk=0; take a whole number from 1 on"),
+        (("--set", "side=-1"), "voc", "reading.side=-1"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(run, devkit, capsys, more, benchmark, said):

@@ -1,19 +1,39 @@
-"""Retrieval against a slow count; label maps in the ids of a benchmark."""
+"""Retrieval and classification against slow counts; label maps in the ids of a benchmark."""
+
+import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from runs.small import small
-from segmenter.colours import painting, segmenter
+from segmenter.colours import mosaic, painting, segmenter
+from whatwhere.benchmarks.classes import load as load_classes
 from whatwhere.benchmarks.photos import Photos
 from whatwhere.captions.batches import Batches
-from whatwhere.runs.evaluating import benchmark_names, labeller, open_benchmark, retrieval
+from whatwhere.captions.benchmark import load as load_captions
+from whatwhere.concepts.bank import Bank
+from whatwhere.records import Sizes
+from whatwhere.runs import evaluating
+from whatwhere.runs.evaluating import (
+    benchmark_names,
+    classify,
+    labeller,
+    measure,
+    open_benchmark,
+    retrieval,
+    retrieve,
+    typed,
+)
 from whatwhere.runs.loading import build
 from whatwhere.runs.watching import watch_benchmark
 from whatwhere.scenes.benchmark import SceneBenchmark
 from whatwhere.segmenter import Segmenter
-from whatwhere.segmenter.reading import Background, Reading
+from whatwhere.segmenter.reading import Background, Reading, parse_background
+from whatwhere.similarity.cosine import Cosine
+from whatwhere.transforms import centre_square, to_tensor
 
 
 def test_retrieval_agrees_with_a_slow_count():
@@ -38,6 +58,153 @@ def test_retrieval_agrees_with_a_slow_count():
                     equal = sum(score == row[i] for score in row) - 1
                     hits.append(better + equal / 2 < k)
             assert found[f"{way}_recall_at_{k}"] == pytest.approx(sum(hits) / 14)
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """Nine scenes on disk with one to three captions each, and one text that two of them share."""
+    home = tmp_path_factory.mktemp("captions")
+    for i, scene in zip(range(9), small().captions, strict=False):
+        scene.open().save(home / f"{i}.png")
+        captions = [*scene.captions[: 1 + i % 2], *(["a picture"] if i in (2, 5) else [])]
+        (home / f"{i}.txt").write_text("\n".join(captions))
+    return load_captions(str(home))
+
+
+@pytest.mark.parametrize("part", [2, 1000])
+@pytest.mark.parametrize("similarity", ["cosine:Cosine", "log_sum_exp:LogSumExp", "two faces"])
+def test_recall_over_a_set_agrees_with_a_slow_count(told, similarity, part, monkeypatch):
+    """Any caption of a picture is right; nothing depends on how many are compared at a time."""
+    monkeypatch.setattr(evaluating, "PICTURES", part)
+    monkeypatch.setattr(evaluating, "TEXTS", part + 1)
+    chosen = [] if similarity == "two faces" else [f"similarity=whatwhere.similarity.{similarity}"]
+    model = build(small(*chosen)).model.eval()
+    if similarity == "two faces":  # the matrices need not be transposes of each other
+        plain = model.similarity.pairs
+
+        def pairs(images, texts):
+            found = plain(images, texts)
+            return replace(found, text_to_image=-found.text_to_image)
+
+        monkeypatch.setattr(model.similarity, "pairs", pairs)
+    owner = [row for row, sample in enumerate(told.pairs) for _ in sample.captions]
+    assert len(owner) == 15
+    tokenizer, side = model.text_encoder.tokenizer, model.image_encoder.size
+    texts = [tokenizer.clean(text) for sample in told.pairs for text in sample.captions]
+    pictures = [to_tensor(centre_square(sample.open(), side=side)) for sample in told.pairs]
+    with torch.no_grad():
+        pairs = model.similarity.pairs(
+            model.encode_images(torch.stack(pictures)), model.encode_texts(tokenizer(texts))
+        )
+    to_text, to_image = pairs.image_to_text.tolist(), pairs.text_to_image.tolist()
+    text_ranks, image_ranks = [], []
+    for row, scores in enumerate(to_text):
+        best = max(score for score, own in zip(scores, owner, strict=True) if own == row)
+        wrong = [score for score, own in zip(scores, owner, strict=True) if own != row]
+        text_ranks.append(sum(w > best for w in wrong) + sum(w == best for w in wrong) / 2)
+    for row, scores in zip(owner, to_image, strict=True):
+        wrong = scores[:row] + scores[row + 1 :]
+        equal = sum(w == scores[row] for w in wrong)
+        image_ranks.append(sum(w > scores[row] for w in wrong) + equal / 2)
+    found = retrieve(model, told)
+    assert (found.pictures, found.captions) == (9, 15)
+    for k in (1, 5):
+        assert found.to_text[k] == pytest.approx(sum(r < k for r in text_ranks) / 9, abs=0.01)
+        assert found.to_image[k] == pytest.approx(sum(r < k for r in image_ranks) / 15, abs=0.01)
+    assert found.to_image[10] == 1  # nine pictures: none is below the tenth
+    assert 0 < found.to_image[5] < 1
+
+
+def test_recall_of_a_part_of_a_set_says_so(told):
+    model = build(small()).model.eval()
+    found = retrieve(model, told, limit=4)
+    assert (found.pictures, found.pictures_expected) == (4, 9)
+    with pytest.raises(ValueError, match="limit is 0"):
+        retrieve(model, told, limit=0)
+
+
+def classified(home, classes, **photos):
+    """A folder per class of pictures, and the list of classes."""
+    for name, pictures in photos.items():
+        (home / name).mkdir()
+        for i, picture in enumerate(pictures):
+            picture.save(home / name / f"{i}.png")
+    (home / "classes.txt").write_text("\n".join(classes))
+    return load_classes(str(home))
+
+
+def test_a_photo_is_of_the_class_that_its_whole_picture_fits_best(tmp_path):
+    """Of synonyms the best counts: green alone is as far from blue as red is."""
+    found = classify(
+        segmenter(),
+        classified(
+            tmp_path,
+            ["white", "red", "green|blue"],
+            red=[painting(["red", "red"]), painting(["green"])],
+            green=[painting(["blue", "blue", "blue"])],
+        ),
+    )
+    assert found.photos.tolist() == [0, 2, 1]
+    assert found.first.tolist() == [0, 1, 1]
+
+
+@pytest.mark.parametrize("part", [2, 1000])
+def test_ranks_of_classes_agree_with_a_slow_loop(tmp_path, part, monkeypatch):
+    monkeypatch.setattr(evaluating, "PICTURES", part)
+    words = [f"c{i}" for i in range(9)]
+    pictures = [mosaic(9 + 4 * i, 23) for i in range(5)]
+    segment = segmenter(more=9)
+    shown = {"c7": pictures[:2], "c0": pictures[2:4], "c5": pictures[4:]}
+    found = classify(segment, classified(tmp_path, words, **shown))
+    table = segment.model.text_encoder.table[5:]  # after no word, red, green, blue, white
+    first, fifth = [0] * 9, [0] * 9
+    for picture, label in zip(pictures, (7, 7, 0, 0, 5), strict=True):
+        square = to_tensor(centre_square(picture, side=8))
+        patches = segment.model.image_encoder(square[None]).patches.flatten(0, 2)
+        whole = patches.amax(dim=0)
+        cosines = [F.cosine_similarity(whole, word, dim=0).item() for word in table]
+        rank = sorted(cosines, reverse=True).index(cosines[label])
+        first[label] += rank < 1
+        fifth[label] += rank < 5
+    assert (found.first.tolist(), found.fifth.tolist()) == (first, fifth)
+    assert 0 < sum(fifth) < 5
+
+
+def test_the_calibration_of_patches_does_not_touch_whole_pictures(tmp_path):
+    similarity = Cosine(calibration="centred").build(Sizes(dim=6))
+    similarity.readout.caption_mean += 5
+    photos = classified(tmp_path, ["red", "white"], white=[painting(["white"])])
+    assert classify(segmenter(similarity=similarity), photos).top1 == 1
+
+
+def test_a_result_says_what_it_depends_on():
+    reading = Reading(side=0, window=0, prompts="name", scale=20.0)
+    bank = Bank.parse(["nothing", "greens", "grass"])
+    rule = parse_background("probability:0.5")
+    empty = measure(segmenter(reading), benchmark(background=1), background=rule, bank=bank)
+    said = json.loads(json.dumps(empty.as_json(), allow_nan=False))
+    assert said["how"]["prompts"] == "name" and said["how"]["scale"] == 20
+    assert said["how"]["background"] == "probability:0.5"
+    assert said["bank"] == {"named": 1, "classes": 2, "shared": 1, "concepts": 3}
+    assert "prompts name" in empty.table() and "1 of 2 classes of paint" in empty.table()
+    alone = measure(segmenter(reading), benchmark(background=None))
+    assert alone.as_json()["bank"] is None and alone.how["background"] == "none"
+    assert "concepts none known" in alone.table() and "concepts none" not in empty.table()
+    assert "scale" not in alone.how
+
+
+def test_what_cannot_act_on_a_benchmark_is_refused(told, tmp_path):
+    photos = classified(tmp_path, ["red"], red=[painting(["red"])])
+    for question in (told, photos):
+        with pytest.raises(ValueError, match="asks nothing about pixels"):
+            measure(segmenter(), question, background=Background())
+        with pytest.raises(ValueError, match="is watched by mIoU"):
+            watch_benchmark(question, None)
+
+
+def test_a_rule_is_said_as_it_is_typed():
+    for text in ("none", "score:-0.1", "probability:0.5", "names:wall|floor,sky"):
+        assert typed(parse_background(text)) == text
 
 
 def benchmark(background):
@@ -79,9 +246,9 @@ def test_without_a_background_class_no_pixel_is_background():
         labeller(segmenter(), benchmark(background=None), background=reading.background)
 
 
-def test_benchmarks_are_the_files_that_load():
-    assert {"voc", "voc20", "folder"} <= set(benchmark_names())
-    assert "score" not in benchmark_names() and "photos" not in benchmark_names()
+def test_benchmarks_are_the_files_that_load_and_those_that_parts_bring():
+    assert {"voc", "voc20", "folder", "classes", "captions"} <= set(benchmark_names())
+    assert not {"score", "photos", "ranking", "scenes"} & set(benchmark_names())
 
 
 def test_a_typo_in_a_benchmark_names_the_right_one():

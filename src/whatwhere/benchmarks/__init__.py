@@ -1,7 +1,10 @@
-"""Benchmarks: labelled photos, the names to look for, and how maps are scored. One file each.
+"""Benchmarks: pictures with an answer, the names to look for, and how answers are scored.
 
 A file `benchmarks/my_set.py` is the benchmark `my_set` when it has a function
-`load(root: str, split: str) -> Benchmark`. The other files are what these share.
+`load(root: str, split: str)`. What that returns says what is asked: a `Benchmark` where each name
+is, a `classes.Classified` which class a photo shows, `segments.Segments` which pixels belong
+together. The other files are what these share. A part that brings a benchmark of its own has `load`
+in its `benchmark.py`: `captions/benchmark.py` asks which caption belongs to which picture.
 """
 
 from collections.abc import Iterable, Iterator

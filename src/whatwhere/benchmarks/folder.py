@@ -24,6 +24,8 @@ def load(root: str, split: str = "all") -> Photos:
     split: "all", or a .txt file (in `root` or anywhere) with one photo per line, no ending.
     """
     home = Path(root)
+    if not home.is_dir():
+        raise ValueError(f"there is no folder {home}; give one with images/, masks/ and classes")
     listed = _listed(home)
     labelled = {i: names for i, names in listed.items() if names[0].lower() not in UNLABELLED}
     classes = tuple(names[0] for names in labelled.values())

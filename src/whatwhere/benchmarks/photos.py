@@ -11,9 +11,8 @@ from jaxtyping import Int64, Integer
 from PIL import Image
 
 from whatwhere.benchmarks import Item
-from whatwhere.pictures import UNDECODABLE, why
+from whatwhere.pictures import PHOTOS, UNDECODABLE, why
 
-PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 MASK_ENDINGS = (".png",)
 MASK_MODES = ("1", "L", "P", "I", "I;16")  # one id per pixel; a palette's colours mean nothing
 
@@ -105,26 +104,30 @@ def relabel(
 
 
 def pair(
-    photos: Path, masks: Path, *, stems: Sequence[str] | None
+    photos: Path,
+    masks: Path,
+    *,
+    stems: Sequence[str] | None,
+    endings: tuple[str, ...] = MASK_ENDINGS,
 ) -> tuple[tuple[str, Path, Path], ...]:
     """(key, photo, mask) of each stem, or of every file in the two folders if None.
 
     Both must be there for each, so that a wrong folder is found before an hour of scoring.
     """
-    found_photos = _by_stem(photos, PHOTO_ENDINGS)
-    found_masks = _by_stem(masks, MASK_ENDINGS)
+    found_photos = _by_stem(photos, PHOTOS)
+    found_masks = _by_stem(masks, endings)
     keys = sorted(found_photos.keys() | found_masks.keys()) if stems is None else stems
     if not keys:
         raise ValueError(f"no photos to score: {photos} and {masks} need a photo and a mask each")
     if repeated := len(keys) - len(set(keys)):
         raise ValueError(f"{repeated} photos are listed twice in the split; list each one once")
-    for folder, found, endings in (
-        (photos, found_photos, PHOTO_ENDINGS),
-        (masks, found_masks, MASK_ENDINGS),
+    for folder, found, ending in (
+        (photos, found_photos, PHOTOS[0]),
+        (masks, found_masks, endings[0]),
     ):
         if missing := [key for key in keys if key not in found]:
             raise ValueError(
-                f"{folder / missing[0]}{endings[0]} is missing ({len(missing)} of {len(keys)} "
+                f"{folder / missing[0]}{ending} is missing ({len(missing)} of {len(keys)} "
                 f"are); each photo in {photos.name}/ needs a mask in {masks.name}/ of the same "
                 "name: add the files, or list the complete ones in a split file"
             )

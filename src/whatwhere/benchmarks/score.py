@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float64, Int64, Integer
 from PIL import Image
 from tqdm import tqdm
 
-from whatwhere.benchmarks import Benchmark
+from whatwhere.benchmarks import Benchmark, Item
+
+One = TypeVar("One", covariant=True)
 
 ENOUGH = 10  # photos; the IoU of a class seen in fewer is mostly luck
 
@@ -53,8 +55,8 @@ class Scores:
 
     The definition is that of mmsegmentation 0.27, which the papers of the field report: counts are
     pooled over the set before anything is divided, and a class in neither truth nor guess has no
-    IoU (nan) and is left out of the mean. `absent="zero"` gives it 0 instead, as the evaluator
-    released with CLIPpy does (which also adds 1e-7 to unions; we do not).
+    IoU (nan) and is left out of the mean. The evaluator released with CLIPpy gives it 0 instead
+    (and adds 1e-7 to unions), which makes a partial set look worse than it is.
     """
 
     classes: tuple[str, ...]
@@ -62,7 +64,6 @@ class Scores:
     photos: Int64[np.ndarray, " names"]  # photos in which each class is to be seen
     photos_total: int
     photos_expected: int | None = None  # of the whole official set
-    absent: Literal["skip", "zero"] = "skip"
 
     @property
     def intersections(self) -> Int64[np.ndarray, " names"]:
@@ -74,7 +75,7 @@ class Scores:
 
     @property
     def iou(self) -> Float64[np.ndarray, " names"]:
-        nothing = np.full(len(self.classes), 0.0 if self.absent == "zero" else np.nan)
+        nothing = np.full(len(self.classes), np.nan)
         return np.divide(self.intersections, self.unions, out=nothing, where=self.unions > 0)
 
     @property
@@ -98,13 +99,7 @@ class Scores:
 
     @property
     def banner(self) -> str | None:
-        """The warning to print above any number that cannot be held against published ones."""
-        if self.photos_expected in (None, self.photos_total):
-            return None
-        return (
-            f"PARTIAL SET: {self.photos_total} photos of {self.photos_expected}; "
-            "do not compare with published numbers"
-        )
+        return partial(self.photos_total, self.photos_expected)
 
     def table(self) -> str:
         """One line per class, then the means; IoU and shares in percent."""
@@ -112,11 +107,11 @@ class Scores:
         wide = max(map(len, (*self.classes, "class")))
         rows = [f"{'class':<{wide}}  {'photos':>6}  {'pixels %':>8}  {'IoU %':>6}"]
         for name, photos, part, iou in zip(self.classes, self.photos, share, self.iou, strict=True):
-            rows.append(f"{name:<{wide}}  {photos:>6}  {100 * part:>8.2f}  {_percent(iou):>6}")
+            rows.append(f"{name:<{wide}}  {photos:>6}  {100 * part:>8.2f}  {percent(iou):>6}")
         for least, which in ((0, "all that occur"), (ENOUGH, f"in {ENOUGH} photos or more")):
             number, mean = len(self.seen_in(least=least)), self.miou_over(least=least)
-            rows.append(f"mIoU {_percent(mean)} over {number} classes ({which})")
-        rows.append(f"pixel accuracy {_percent(self.accuracy)}, {self.photos_total} photos")
+            rows.append(f"mIoU {percent(mean)} over {number} classes ({which})")
+        rows.append(f"pixel accuracy {percent(self.accuracy)}, {self.photos_total} photos")
         return "\n".join([self.banner, *rows] if self.banner else rows)
 
     def as_json(self) -> dict[str, Any]:
@@ -125,16 +120,50 @@ class Scores:
         `null` stands for what has no value: the IoU of a class in neither truth nor guess.
         """
         return {
-            "miou": _or_null(self.miou),
-            "per_class": dict(zip(self.classes, map(_or_null, self.iou), strict=True)),
+            "miou": or_null(self.miou),
+            "per_class": dict(zip(self.classes, map(or_null, self.iou), strict=True)),
             "photos": dict(zip(self.classes, self.photos.tolist(), strict=True)),
-            "accuracy": _or_null(self.accuracy),
-            f"miou_{ENOUGH}": _or_null(self.miou_over(least=ENOUGH)),
+            "accuracy": or_null(self.accuracy),
+            f"miou_{ENOUGH}": or_null(self.miou_over(least=ENOUGH)),
             f"classes_{ENOUGH}": len(self.seen_in(least=ENOUGH)),
             "photos_total": self.photos_total,
             "photos_expected": self.photos_expected,
             "partial": self.banner is not None,
         }
+
+
+@dataclass(eq=False)
+class Tally:
+    """Label maps of a benchmark, counted one photo at a time."""
+
+    benchmark: Benchmark
+    counts: Int64[np.ndarray, "names names"] = field(init=False)
+    photos: Int64[np.ndarray, " names"] = field(init=False)
+    total: int = field(init=False, default=0)
+
+    def __post_init__(self):
+        names = len(self.benchmark.classes)
+        self.counts, self.photos = np.zeros((names, names), np.int64), np.zeros(names, np.int64)
+
+    def add(self, item: Item, guess: np.ndarray) -> None:
+        """guess: a class 0 to K-1 of the benchmark for every pixel of the photo."""
+        if guess.shape != item.labels.shape:
+            raise ValueError(
+                f"the map of {item.key} is {guess.shape}; give its photo's {item.labels.shape}"
+            )
+        if guess.dtype.kind not in "iu":
+            raise ValueError(f"the map of {item.key} is {guess.dtype}; give class ids as integers")
+        benchmark = self.benchmark
+        here = confusion(item.labels, guess, names=len(benchmark.classes), ignore=benchmark.ignore)
+        self.counts += here
+        self.photos += here.any(axis=1)
+        self.total += 1
+
+    @property
+    def scores(self) -> Scores:
+        benchmark = self.benchmark
+        expected = len(benchmark) if benchmark.official is None else benchmark.official
+        return Scores(benchmark.classes, self.counts, self.photos, self.total, expected)
 
 
 def evaluate(
@@ -148,35 +177,51 @@ def evaluate(
 
     segment: a photo of any size to its map, a class 0 to K-1 of `benchmark` for every pixel.
     """
+    tally = Tally(benchmark)
+    for item in first(benchmark, limit, progress=progress):
+        tally.add(item, np.asarray(segment(item.image)))
+    return tally.scores
+
+
+@runtime_checkable
+class Photographed(Protocol[One]):
+    """Photos, each with its answer."""
+
+    @property
+    def name(self) -> str: ...
+    def __len__(self) -> int: ...
+    def items(self, indices: Iterable[int] | None = None) -> Iterator[One]: ...
+
+
+def first(benchmark: Photographed[One], limit: int | None, *, progress: bool) -> Iterator[One]:
+    """The first `limit` photos of a benchmark, or all, under a progress bar."""
     if limit is not None and limit < 1:
         raise ValueError(f"limit is {limit}; give at least 1, or None for all photos")
-    names = len(benchmark.classes)
-    counts, photos = np.zeros((names, names), np.int64), np.zeros(names, np.int64)
     total = len(benchmark) if limit is None else min(limit, len(benchmark))
     items = benchmark.items(range(total))
-    for item in tqdm(items, benchmark.name, total, disable=not progress, unit="photo"):
-        guess = np.asarray(segment(item.image))
-        if guess.shape != item.labels.shape:
-            raise ValueError(
-                f"the map of {item.key} is {guess.shape}; give its photo's {item.labels.shape}"
-            )
-        if guess.dtype.kind not in "iu":
-            raise ValueError(f"the map of {item.key} is {guess.dtype}; give class ids as integers")
-        here = confusion(item.labels, guess, names=names, ignore=benchmark.ignore)
-        counts += here
-        photos += here.any(axis=1)
-    expected = len(benchmark) if benchmark.official is None else benchmark.official
-    return Scores(benchmark.classes, counts, photos, total, expected)
+    return iter(tqdm(items, benchmark.name, total, disable=not progress, unit="photo"))
+
+
+def partial(total: int, expected: int | None) -> str | None:
+    """The warning to print above any number that cannot be held against published ones."""
+    if expected in (None, total):
+        return None
+    return f"PARTIAL SET: {total} photos of {expected}; do not compare with published numbers"
+
+
+def percent(share: float) -> str:
+    """
+    >>> percent(0.4567), percent(float("nan"))
+    ('45.67', '-')
+    """
+    return "-" if np.isnan(share) else f"{100 * share:.2f}"
+
+
+def or_null(share: float) -> float | None:
+    """From 0 to 100 for JSON, which has no nan."""
+    return None if np.isnan(share) else 100 * float(share)
 
 
 def _check(what: str, ids: Integer[np.ndarray, "*place"], names: int) -> None:
     if ids.min(initial=0) < 0 or ids.max(initial=0) >= names:
         raise ValueError(f"{what} has ids from {ids.min()} to {ids.max()}; take 0 to {names - 1}")
-
-
-def _percent(share: float) -> str:
-    return "-" if np.isnan(share) else f"{100 * share:.2f}"
-
-
-def _or_null(share: float) -> float | None:
-    return None if np.isnan(share) else 100 * float(share)

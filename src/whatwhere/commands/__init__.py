@@ -19,6 +19,44 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
+def add_reading(parser: argparse.ArgumentParser) -> None:
+    """Options of every verb that reads photos with a model."""
+    parser.add_argument(
+        "--background",
+        metavar="RULE",
+        help="what counts as no name: none, score:0.2, probability:0.5 or names:wall|floor,sky; "
+        "default: the recipe's",
+    )
+    parser.add_argument(
+        "--set",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change how photos are read, e.g. side=640 prompts=imagenet",
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument(
+        "--import",
+        dest="imports",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="a module or file with parts of your own that the model uses",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def open_reading(args: argparse.Namespace):
+    """The segmenter and the background rule that these options and `model` mean."""
+    from whatwhere.runs.loading import load
+    from whatwhere.segmenter.reading import parse_background
+
+    background = None if args.background is None else parse_background(args.background)
+    segment = load(args.model, overrides=args.set, device=args.device, imports=args.imports)
+    return segment, background
+
+
 def verbs() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 

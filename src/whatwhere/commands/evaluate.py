@@ -1,12 +1,26 @@
-"""Measure a model on labelled photos: mIoU, pixel accuracy, every class.
+"""Measure a model: where names are (mIoU), what photos show (top-1), whose captions are whose.
 
 example:
   whatwhere evaluate runs/mine --benchmark voc --root VOCdevkit/VOC2012 --split val
   whatwhere evaluate runs/mine --benchmark folder --root camvid --json
+  whatwhere evaluate runs/mine --benchmark voc --root VOCdevkit --sweep score:0:0.4:0.02
+  whatwhere evaluate runs/mine --benchmark classes --root imagenet --set prompts=imagenet
+  whatwhere evaluate runs/mine --benchmark captions --root flickr30k --split test.txt
+  whatwhere evaluate runs/mine --benchmark bsds --root BSDS500 --how kmeans --set how.num_groups=6
 
 voc scores 21 classes with the background, voc20 leaves the background out, folder takes any folder
-with images/, masks/ and a list of classes. --json prints one object with miou (0 to 100),
-per_class (name to IoU, null if the class occurs nowhere) and photos (name to how many show it).
+with images/, masks/ and a list of classes: mIoU. classes takes a folder of photos for each class or
+an index file: top-1 and top-5. captions takes any captioned pictures: recall both ways.
+
+bsds (BSDS500) and voc_objects ask for groups without names: the Jaccard similarity of segments with
+the groups that fit them best. --how asks so of voc and folder too, whose segments are classes (of
+voc20 it would flatter: there a group may reach into the background at no cost).
+
+--json prints one object, of numbers from 0 to 100. With masks: miou, per_class (name to IoU, null
+if the class occurs nowhere), photos (name to how many show it). With classes: top1, top5,
+per_class, photos. With captions: picture_to_caption, caption_to_picture. With segments: jaccard,
+jaccard_with_background. Always: how (prompts, sizes, background rule) and bank (how many of the
+names the model's concepts were told, or null).
 """
 
 from __future__ import annotations
@@ -14,51 +28,55 @@ from __future__ import annotations
 import argparse
 import json
 
+from whatwhere.commands import add_reading, open_reading
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="the --out folder of a training run")
-    parser.add_argument("--benchmark", required=True, help="voc, voc20, folder")
-    parser.add_argument("--root", required=True, metavar="PATH", help="where its photos lie")
+    parser.add_argument(
+        "--benchmark", required=True, help="voc, voc20, folder, classes, captions, bsds"
+    )
+    parser.add_argument("--root", required=True, metavar="PATH", help="where its pictures lie")
     parser.add_argument("--split", help="name of a split or a file; default: what is usual")
+    parser.add_argument("--limit", type=int, metavar="N", help="score the first N pictures only")
     parser.add_argument(
-        "--background",
+        "--sweep",
         metavar="RULE",
-        help="none, score:0.2, probability:0.5 or names:wall|floor,sky; default: the recipe's",
+        help="mIoU over background thresholds, each photo seen once: score, probability, or "
+        "score:FIRST:LAST:STEP",
     )
-    parser.add_argument("--limit", type=int, metavar="N", help="score the first N photos only")
     parser.add_argument(
-        "--set",
-        action="extend",
-        nargs="+",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change how photos are read, e.g. side=640",
+        "--how",
+        help="group patches without names: principal (default of bsds and voc_objects), kmeans, "
+        "normalized_cut or module:Class; its settings are --set how.KEY=VALUE",
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    parser.add_argument(
-        "--import",
-        dest="imports",
-        action="append",
-        default=[],
-        metavar="MODULE",
-        help="a module or file with parts of your own that the model uses",
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_reading(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    from whatwhere.benchmarks.score import evaluate
-    from whatwhere.runs.evaluating import labeller, open_benchmark
-    from whatwhere.runs.loading import load
-    from whatwhere.segmenter.reading import parse_background
+    from whatwhere.benchmarks.segments import Segments
+    from whatwhere.runs.evaluating import bank_of, measure, open_benchmark
+    from whatwhere.runs.grouping import find_how
+    from whatwhere.runs.sweeping import parse_sweep
 
-    background = None if args.background is None else parse_background(args.background)
+    sweep = None if args.sweep is None else parse_sweep(args.sweep)
     benchmark = open_benchmark(args.benchmark, root=args.root, split=args.split)
-    segment = load(args.model, overrides=args.set, device=args.device, imports=args.imports)
-    label = labeller(segment, benchmark, background=background)
-    scores = evaluate(label, benchmark, limit=args.limit)
+    how = None
+    if args.how is not None or isinstance(benchmark, Segments):
+        how = find_how(args.how or "principal", [s for s in args.set if s.startswith("how.")])
+        args.set = [s for s in args.set if not s.startswith("how.")]
+    segment, background = open_reading(args)
+    found = measure(
+        segment,
+        benchmark,
+        background=background,
+        sweep=sweep,
+        limit=args.limit,
+        bank=bank_of(args.model),
+        how=how,
+    )
     if args.json:
-        print(json.dumps(scores.as_json(), allow_nan=False, ensure_ascii=False))
+        print(json.dumps(found.as_json(), allow_nan=False, ensure_ascii=False))
     else:
-        print(scores.table())
+        print(found.table())
     return 0

@@ -16,7 +16,7 @@ import sys
 from itertools import chain
 from pathlib import Path
 
-PHOTOS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+from whatwhere.commands import add_reading, open_reading
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,29 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--names", required=True, help='what to look for: "dog, grass|lawn, sky"')
     parser.add_argument("--model", help="the --out folder of a training run")
     parser.add_argument("--out", default="segmented", metavar="DIR", help="default: segmented")
-    parser.add_argument(
-        "--background",
-        metavar="RULE",
-        help="none, score:0.2, probability:0.5 or names:wall|floor,sky: what counts as no name",
-    )
-    parser.add_argument(
-        "--set",
-        action="extend",
-        nargs="+",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change how photos are read, e.g. side=640",
-    )
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    parser.add_argument(
-        "--import",
-        dest="imports",
-        action="append",
-        default=[],
-        metavar="MODULE",
-        help="a module or file with parts of your own that the model uses",
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_reading(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -61,12 +39,9 @@ def run(args: argparse.Namespace) -> int:
         )
     from tqdm import tqdm
 
-    from whatwhere.runs.loading import load
     from whatwhere.segmenter.photos import read_photo
-    from whatwhere.segmenter.reading import parse_background
 
-    background = None if args.background is None else parse_background(args.background)
-    segment = load(args.model, overrides=args.set, device=args.device, imports=args.imports)
+    segment, background = open_reading(args)
     out = Path(args.out)
     done, skipped = [], []
     names = _outputs(files)
@@ -97,13 +72,15 @@ def run(args: argparse.Namespace) -> int:
 
 def find_photos(given: list[str]) -> list[Path]:
     """Files as given, the photos in folders, and what globs match; each once, in order."""
+    from whatwhere.pictures import PHOTOS
+
     found: dict[Path, None] = {}
     for text in given:
         path = Path(text).expanduser()
         if path.is_dir():
             inside = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in PHOTOS]
             if not inside:
-                raise ValueError(f"no photos in {path} (looked for {', '.join(sorted(PHOTOS))})")
+                raise ValueError(f"no photos in {path} (looked for {', '.join(PHOTOS)})")
         elif path.is_file():
             inside = [path]
         else:

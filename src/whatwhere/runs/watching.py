@@ -6,24 +6,33 @@ from pathlib import Path
 
 import numpy as np
 
-from whatwhere.benchmarks import Benchmark
-from whatwhere.benchmarks.score import evaluate
-from whatwhere.runs.evaluating import labeller
+from whatwhere.benchmarks import Benchmark, Item
+from whatwhere.benchmarks.score import Tally
+from whatwhere.runs.evaluating import Question, labeller
 from whatwhere.runs.training import Watch
 from whatwhere.segmenter import Segmenter
 from whatwhere.segmenter.segmentation import Segmentation
 
 
 def watch_benchmark(
-    benchmark: Benchmark, folder: str | Path | None, *, limit: int = 50, pictures: int = 4
+    benchmark: Question, folder: str | Path | None, *, limit: int = 50, pictures: int = 4
 ) -> Watch:
     """mIoU (0 to 100) over `limit` photos spread over the benchmark, and overlays of a few."""
+    if not isinstance(benchmark, Benchmark):
+        raise ValueError(
+            f"{benchmark.name} has no masks, and training is watched by mIoU; take a benchmark "
+            "with masks, and measure this one afterwards with `whatwhere evaluate`"
+        )
     some = _Spread(benchmark, limit)
 
     def watch(segment: Segmenter, done: int) -> dict[str, float]:
-        scores = evaluate(labeller(segment, some), some, progress=False)
-        if folder is not None:
-            _draw(segment, some, Path(folder) / f"step-{done:08d}", pictures)
+        label, tally = labeller(segment, some), Tally(some)
+        for item in some.items():
+            labels = label(item.image)
+            if folder is not None and tally.total < pictures:
+                _draw(item, labels, some, Path(folder) / f"step-{done:08d}")
+            tally.add(item, labels)
+        scores = tally.scores
         return {"miou": 100 * scores.miou, "pixel_accuracy": 100 * scores.accuracy}
 
     return watch
@@ -47,11 +56,8 @@ class _Spread:
         return self.all.items(chosen)
 
 
-def _draw(segment: Segmenter, benchmark: Benchmark, folder: Path, count: int) -> None:
-    label = labeller(segment, benchmark)
+def _draw(item: Item, labels: np.ndarray, benchmark: Benchmark, folder: Path) -> None:
     shown = tuple(names[0] for names in benchmark.names)
-    for item in benchmark.items(range(min(count, len(benchmark)))):
-        labels = label(item.image)
-        found = Segmentation(labels, np.ones(labels.shape, np.float32), shown, item.image)
-        folder.mkdir(parents=True, exist_ok=True)
-        found.overlay().save(folder / f"{item.key}.jpg", quality=90)
+    found = Segmentation(labels, np.ones(labels.shape, np.float32), shown, item.image)
+    folder.mkdir(parents=True, exist_ok=True)
+    found.overlay().save(folder / f"{item.key}.jpg", quality=90)
