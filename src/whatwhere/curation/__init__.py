@@ -1,0 +1,1 @@
+"""Concepts that similar pictures' captions mention and this picture's own leave out (CoCu)."""

@@ -1,0 +1,159 @@
+"""Borrowed concepts on disk: a Parquet folder beside the pictures, looked up by their keys.
+
+Pictures and captions are never rewritten. Parts are complete or absent, so a killed run goes on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32, Int64
+from tqdm import tqdm
+
+from whatwhere.curation.mentions import Mentions
+from whatwhere.curation.sampling import Sampling, draw
+from whatwhere.curation.vectors import write
+
+PART = 16_384  # pictures
+
+
+@dataclass(frozen=True)
+class Borrowed:
+    """What some pictures may borrow, the best first."""
+
+    concept: Int64[np.ndarray, "pictures kept"]  # -1 fills up
+    score: Float32[np.ndarray, "pictures kept"]
+    cluster: Int64[np.ndarray, "pictures kept"]  # -1: not clustered
+
+
+def write_sidecar(
+    folder: Path,
+    keys: Sequence[str],
+    names: Sequence[str],
+    borrow: Callable[[range], Borrowed],
+    *,
+    decides: dict[str, Any],
+) -> None:
+    """Parts that the folder lacks, from `borrow(rows)`; `decides` is what their contents follow."""
+    _, parquet = _pyarrow()
+    said = json.dumps(decides | {"part": PART}, indent=1)
+    about = folder / "about.json"
+    if about.is_file() and about.read_text(encoding="utf-8") != said:
+        raise ValueError(
+            f"{folder} was written with other settings, pictures or concepts; delete it first, or "
+            "choose another --sidecar"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    write(about, said.encode())
+    parts = [folder / f"part-{n:05d}.parquet" for n in range(-(-len(keys) // PART))]
+    shown = np.array(names)
+    with tqdm(total=len(keys), desc="borrowing concepts", unit=" pictures") as bar:
+        for number, part in enumerate(parts):
+            rows = range(number * PART, min((number + 1) * PART, len(keys)))
+            if part.is_file():
+                bar.update(len(rows))
+                continue
+            table = _table(keys[rows.start : rows.stop], shown, borrow(rows))
+            aside = part.with_name(f".{part.name}")
+            parquet.write_table(table, aside, compression="zstd")
+            aside.replace(part)
+            bar.update(len(rows))
+
+
+class Sidecar:
+    """What pictures may borrow, for training to draw from.
+
+    Called with keys and one generator for each: the concepts drawn, best or first drawn first, at
+    most `count`. A key that is not in it borrows nothing.
+    """
+
+    def __init__(self, folder: str | Path, *, how: Sampling = "top", count: int = 3):
+        self.how, self.count = how, count
+        pyarrow, parquet = _pyarrow()
+        path = Path(folder).expanduser()
+        if not (path / "about.json").is_file():
+            raise ValueError(f"no sidecar at {folder}; write one with `whatwhere curate rewrite`")
+        try:
+            parts = sorted(path.glob("part-*.parquet"))
+            table = pyarrow.concat_tables([parquet.read_table(part) for part in parts])
+        except pyarrow.ArrowException as error:
+            raise ValueError(f"cannot read the sidecar {folder}: {error}; delete it") from None
+        table = table.combine_chunks()
+        self.row = {key: row for row, key in enumerate(table["key"].to_pylist())}
+        lists = {name: table[name].combine_chunks() for name in ("concepts", "scores", "clusters")}
+        coded = lists["concepts"].flatten().dictionary_encode()
+        self.names: list[str] = coded.dictionary.to_pylist()
+        start = np.concatenate([[0], np.cumsum(lists["concepts"].value_lengths().to_numpy())])
+        self.concepts = Mentions(start.astype(np.int64), coded.indices.to_numpy().astype(np.int64))
+        self.scores = lists["scores"].flatten().to_numpy()
+        self.clusters = lists["clusters"].flatten().to_numpy().astype(np.int64)
+        if how == "cluster" and len(self.clusters) and self.clusters.max() < 0:
+            raise ValueError(f"{folder} has no clusters; rewrite with --clusters")
+
+    def __len__(self) -> int:
+        return len(self.concepts)
+
+    def best(
+        self, keys: Sequence[str]
+    ) -> tuple[Int64[np.ndarray, "keys kept"], Float32[np.ndarray, "keys kept"]]:
+        """Rows of `names` and scores of the best `count`, -1 and 0 filling up."""
+        concept, score, _, _ = self._rows(keys)
+        return concept[:, : self.count], score[:, : self.count]
+
+    def __call__(
+        self, keys: Sequence[str], draws: Sequence[np.random.Generator]
+    ) -> list[list[str]]:
+        concept, score, cluster, number = self._rows(keys)
+        uniform = np.stack([one.random((2, self.count)) for one in draws])
+        drawn = draw(score, cluster, uniform, number=number, how=self.how)
+        return [
+            [self.names[row[column]] for column in columns if column >= 0]
+            for row, columns in zip(concept.tolist(), drawn.tolist(), strict=True)
+        ]
+
+    def _rows(self, keys: Sequence[str]) -> tuple[np.ndarray, ...]:
+        """Concepts, scores and clusters of these pictures, filled up, and how many are real."""
+        rows = np.array([self.row.get(key, -1) for key in keys], dtype=np.int64)
+        asked, place = self.concepts.places(rows)
+        number = np.bincount(asked, minlength=len(keys))
+        column = np.arange(len(asked)) - (np.cumsum(number) - number)[asked]
+        shape = (len(keys), max(number.max(initial=0), self.count))
+        concept, cluster = np.full(shape, -1), np.full(shape, -1)
+        score = np.zeros(shape, np.float32)
+        concept[asked, column] = self.concepts.concept[place]
+        cluster[asked, column] = self.clusters[place]
+        score[asked, column] = self.scores[place]
+        return concept, score, cluster, number
+
+
+def _table(keys: Sequence[str], names: np.ndarray, found: Borrowed) -> Any:
+    """A row for each key, with lists of equal length, the best first."""
+    pyarrow, _ = _pyarrow()
+    there = found.concept >= 0
+    ends = pyarrow.array(np.cumsum([0, *there.sum(axis=1)]), pyarrow.int32())
+    lists = {
+        "concepts": names[found.concept[there]],
+        "scores": found.score[there],
+        "clusters": found.cluster[there].astype(np.int16),
+    }
+    columns = {
+        name: pyarrow.ListArray.from_arrays(ends, pyarrow.array(values))
+        for name, values in lists.items()
+    }
+    return pyarrow.table({"key": pyarrow.array(list(keys))} | columns)
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise ImportError(
+            "sidecars are Parquet files, which need pyarrow: pip install 'whatwhere[curate]'"
+        ) from None
+    return pyarrow, parquet

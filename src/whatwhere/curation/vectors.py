@@ -1,0 +1,153 @@
+"""Unit vectors of many things on disk: written shard by shard, so that a killed run goes on.
+
+A shard is one .npz file, complete or absent, and its zip checksum is verified whenever it is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from jaxtyping import Float16, Float32
+from tqdm import tqdm
+
+Thing = TypeVar("Thing")
+SHARD = 1024  # vectors
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """What an encoder makes of some things. A broken one has a reason, and zeros for a vector."""
+
+    vectors: Float32[np.ndarray, "things dim"]
+    reasons: Sequence[str]  # empty where nothing is wrong
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """Vectors in a folder, in the order of their keys, in half precision on disk."""
+
+    folder: Path
+    keys: tuple[str, ...]
+    identity: str  # what the vectors were made with
+
+    @classmethod
+    def open(cls, folder: Path) -> Vectors:
+        if not (folder / "about.json").is_file():
+            raise ValueError(f"no vectors in {folder}; run `whatwhere curate embed` first")
+        said = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+        keys = tuple(json.loads((folder / "keys.json").read_text(encoding="utf-8")))
+        found = cls(folder, keys, said["identity"])
+        if left := found.missing():
+            raise ValueError(
+                f"{len(left)} of {len(found.shards)} shards in {folder} are missing; run "
+                "`whatwhere curate embed` again, which goes on where it stopped"
+            )
+        return found
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @property
+    def shards(self) -> list[Path]:
+        return [self.folder / f"{n:05d}.npz" for n in range(-(-len(self.keys) // SHARD))]
+
+    def missing(self) -> list[int]:
+        return [n for n, shard in enumerate(self.shards) if not shard.is_file()]
+
+    def blocks(self) -> Iterator[tuple[int, Float32[np.ndarray, "_ dim"]]]:
+        """(first row, vectors), shard by shard: they may exceed the memory together."""
+        for number in range(len(self.shards)):
+            yield number * SHARD, self.block(number)
+
+    def block(self, number: int) -> Float32[np.ndarray, "_ dim"]:
+        """The vectors of one shard."""
+        return _read(self.shards[number])["vectors"].astype(np.float32)
+
+    def all(self) -> Float32[np.ndarray, "things dim"]:
+        return np.concatenate([block for _, block in self.blocks()])
+
+    def broken(self) -> dict[int, str]:
+        """Row and reason of each thing that could not be encoded."""
+        reasons = [str(why) for shard in self.shards for why in _read(shard)["reasons"]]
+        return {row: why for row, why in enumerate(reasons) if why}
+
+
+def embed(
+    folder: Path,
+    things: Sequence[Thing],
+    keys: Sequence[str],
+    encode: Callable[[Sequence[Thing]], Embedded],
+    *,
+    identity: str,
+    batch: int,
+    what: str,
+) -> Vectors:
+    """Encode what the folder does not hold yet, `batch` at a time.
+
+    `identity` names what encodes, as far as it decides the numbers. A folder of other keys or of
+    another encoder is refused.
+    """
+    vectors = Vectors(folder, tuple(keys), identity)
+    said = json.dumps({"identity": identity, "keys": digest(keys), "shard": SHARD}, indent=1)
+    about = folder / "about.json"
+    if about.is_file() and about.read_text(encoding="utf-8") != said:
+        raise ValueError(
+            f"{folder} holds vectors of another model or of other {what}; delete that folder, or "
+            "choose another --out"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    write(folder / "keys.json", json.dumps(list(keys)).encode())
+    write(about, said.encode())
+    missing = vectors.missing()
+    todo = sum(min(SHARD, len(keys) - number * SHARD) for number in missing)
+    with tqdm(total=todo, desc=f"embedding {what}", unit=f" {what}", disable=not todo) as bar:
+        for number in missing:
+            parts, reasons = [], []
+            here = range(number * SHARD, min((number + 1) * SHARD, len(keys)))
+            for start in range(here.start, here.stop, batch):
+                some = range(start, min(start + batch, here.stop))
+                made = encode([things[row] for row in some])
+                parts.append(made.vectors.astype(np.float16))
+                reasons += made.reasons
+                bar.update(len(some))
+            _write_shard(vectors.shards[number], np.concatenate(parts), reasons)
+    return vectors
+
+
+def digest(texts: Sequence[str]) -> str:
+    """What tells two lists of texts apart."""
+    return hashlib.sha256(json.dumps(list(texts)).encode()).hexdigest()[:16]
+
+
+def write(file: Path, data: bytes) -> None:
+    """The whole file or nothing, whenever the process is killed."""
+    aside = file.with_name(f".{file.name}.{os.getpid()}")
+    aside.write_bytes(data)
+    aside.replace(file)
+
+
+def _write_shard(
+    shard: Path, vectors: Float16[np.ndarray, "things dim"], reasons: Sequence[str]
+) -> None:
+    aside = shard.with_name(f".{os.getpid()}.{shard.name}")
+    np.savez(aside, vectors=vectors, reasons=np.array(reasons, dtype=str))
+    aside.replace(shard)
+
+
+def _read(shard: Path) -> dict[str, Any]:
+    try:
+        with np.load(io.BytesIO(shard.read_bytes())) as file:
+            return {name: file[name] for name in file.files}
+    except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
+        raise ValueError(
+            f"{shard} is damaged ({error}); delete it and run `whatwhere curate embed` again"
+        ) from None
