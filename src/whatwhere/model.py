@@ -1,5 +1,7 @@
 """The model: two encoders that meet in one space, by a head, a pooling and a similarity."""
 
+from dataclasses import fields
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -11,6 +13,7 @@ from whatwhere.records import (
     EncodedImages,
     EncodedTexts,
     ImageFeatures,
+    PackedFeatures,
     Tokens,
 )
 
@@ -33,11 +36,26 @@ class Model(nn.Module):
         if features is None:
             assert batch.images is not None
             features = self.features(batch.images)
+        elif isinstance(features, PackedFeatures):
+            features = features.unpack()
         images = self.encode_features(features)
-        texts = self.encode_texts(batch.tokens)
+        texts, prompts = self._captions_and_prompts(batch)
         if self.training:
             self.similarity.readout.watch(images, texts)
-        return Encoded(images, texts, self.similarity.pairs(images, texts))
+        return Encoded(images, texts, self.similarity.pairs(images, texts), prompts)
+
+    def _captions_and_prompts(
+        self, batch: Batch
+    ) -> tuple[EncodedTexts, Float[Tensor, "prompts dim"] | None]:
+        """In one call, because a text encoder with a batch norm shall see them together."""
+        if batch.prompts is None:
+            return self.encode_texts(batch.tokens), None
+        count, both = len(batch.tokens.ids), (batch.tokens, batch.prompts)
+        found = self.encode_texts(
+            Tokens(*(torch.cat([getattr(t, f.name) for t in both]) for f in fields(Tokens)))
+        )
+        texts = EncodedTexts(words=found.words[:count], caption=found.caption[:count])
+        return texts, found.caption[count:]
 
     def features(self, images: Float[Tensor, "batch 3 height width"]) -> ImageFeatures:
         """What pictures in [0, 1] become before any weight that captions teach.

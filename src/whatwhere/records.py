@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import BFloat16, Bool, Float, Int, Int8
 from torch import Tensor
 
 Record = TypeVar("Record")
@@ -24,6 +24,7 @@ class Span(NamedTuple):
     start: int
     end: int
     concept: int
+    parts: tuple[tuple[int, int], ...] = ()  # its own characters, if it leaves some out between
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,28 @@ class ImageFeatures:
 
 
 @dataclass(frozen=True)
+class Packed:
+    """Vectors in few bytes: each number times the unit of its vector."""
+
+    numbers: Int8[Tensor, "*place width"] | BFloat16[Tensor, "*place width"]
+    unit: Float[Tensor, "*place"]
+
+    def unpack(self) -> Float[Tensor, "*place width"]:
+        return self.numbers.float().mul_(self.unit[..., None])
+
+
+@dataclass(frozen=True)
+class PackedFeatures:
+    """`ImageFeatures` as a cache keeps them: small to read and to move, unpacked where used."""
+
+    patches: Packed
+    cls: Packed | None = None
+
+    def unpack(self) -> ImageFeatures:
+        return ImageFeatures(self.patches.unpack(), None if self.cls is None else self.cls.unpack())
+
+
+@dataclass(frozen=True)
 class TextFeatures:
     """What a text encoder makes of captions, in the joint space, not normalised."""
 
@@ -67,8 +90,9 @@ class Batch:
 
     tokens: Tokens
     images: Float[Tensor, "batch 3 height width"] | None = None  # in [0, 1]
-    features: ImageFeatures | None = None
+    features: ImageFeatures | PackedFeatures | None = None
     phrases: Phrases | None = None
+    prompts: Tokens | None = None  # as many texts for each picture, all of a picture in a row
 
 
 @dataclass(frozen=True)
@@ -117,6 +141,7 @@ class Encoded:
     images: EncodedImages
     texts: EncodedTexts
     pairs: Pairs
+    prompts: Float[Tensor, "prompts dim"] | None = None  # of unit length, in the batch's order
 
 
 @dataclass(frozen=True)
@@ -135,8 +160,8 @@ class Losses:
 class Sizes:
     """What parts with weights need to know when they are built."""
 
-    dim: int = 0  # of the joint space
-    width: int = 0  # of the image encoder
+    dim: int = 0  # of the vectors that come out; after the head, of the joint space
+    width: int = 0  # of the patch vectors that come in
     concepts: int = 0  # names in the bank
     pretrained: bool = True  # False: a checkpoint will bring the weights, read no other file
 

@@ -14,6 +14,7 @@ from whatwhere.segmenter.reading import Background, Reading, parse_background
         ("none", Background()),
         ("score:-0.1", Background("score", -0.1)),
         ("probability:0.5", Background("probability", 0.5)),
+        ("region:0.95", Background("region", 0.95)),
         ("names: wall|floor , sky", Background("names", names=("wall|floor", "sky"))),
     ],
 )
@@ -39,11 +40,11 @@ def test_a_rule_that_does_not_exist_is_refused(monkeypatch):
 @pytest.mark.parametrize("key", ["side", "long", "window", "stride", "chunk"])
 def test_settings_of_pixels_and_chunks_say_what_they_take(key):
     with pytest.raises(ValueError, match=rf"reading\.{key}=-1; take a whole number from [01] on"):
-        Reading(**{key: -1})
+        replace(Reading(), **{key: -1})
 
 
 @pytest.mark.parametrize("key", ["resize", "prompts"])
 def test_a_wrong_word_is_answered_with_the_right_ones(monkeypatch, key):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(ValueError, match=rf"reading\.{key}=cubic; take one of (bicubic|name), "):
-        Reading(**{key: "cubic"})
+        replace(Reading(), **{key: "cubic"})

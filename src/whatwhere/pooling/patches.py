@@ -25,6 +25,10 @@ class PatchPool:
     how: Literal["max", "mean", "cls"] = "max"
     with_cls: bool = False
 
+    def dim(self, width: int) -> int:
+        """Numbers a joint vector has, given the head's."""
+        return width
+
     def build(self, sizes: Sizes) -> "PatchPool":
         return self
 

@@ -8,11 +8,12 @@ does not grow with the vocabulary.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from einops import reduce
 from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor
@@ -23,11 +24,13 @@ from whatwhere.model import Model
 from whatwhere.records import EncodedImages, to
 from whatwhere.segmenter.photos import Photo, read_photo
 from whatwhere.segmenter.reading import BACKGROUND, Background, Reading
+from whatwhere.segmenter.regions import name_regions
 from whatwhere.segmenter.segmentation import Segmentation
 from whatwhere.segmenter.windows import Window, windows
 from whatwhere.transforms import short_side, to_tensor, whole
 
 SCORES = 2**26  # numbers held at a time: 256 MiB, so large photos are scored by fewer names
+TEXTS = 256  # prompts encoded at a time
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,11 @@ class Segmenter:
     def __init__(self, model: Model, reading: Reading | None = None):
         self.model = model.eval()
         self.reading = reading or Reading()
+        if self.reading.regions is not None and model.similarity.readout.calibration != "none":
+            raise ValueError(
+                "regions are named by their cosines as they are: with reading.regions, set "
+                "similarity.calibration=none"
+            )
         self.device = model.device
         self._asked: tuple[tuple[str, ...], Float[Tensor, "vectors dim"]] | None = None
 
@@ -80,11 +88,11 @@ class Segmenter:
             places = ["the background", *(f"name {i + 1}" for i in range(len(classes)))]
             refuse_shared([taken, *classes], places)
         vectors, owner = self.name_vectors([*classes, *others])
-        best, label, confidence = self._best(looked, vectors, owner)
+        best, label, confidence = self.best(looked, vectors, owner, rule=rule)
         shown = tuple(synonyms[0] for synonyms in classes)
         if rule.rule == "none":
             return Segmentation(_array(label), _array(confidence), shown, looked.picture)
-        if rule.rule == "names":
+        if rule.rule in ("names", "region"):
             none = label >= len(classes)
         else:
             none = (best if rule.rule == "score" else confidence) < rule.threshold
@@ -107,23 +115,25 @@ class Segmenter:
         flat = tuple(synonym for synonyms in classes for synonym in synonyms)
         owner = [row for row, synonyms in enumerate(classes) for _ in synonyms]
         if self._asked is None or self._asked[0] != flat:
-            self._asked = (flat, self.model.similarity.readout.names(self._embed(flat)))
+            self._asked = (flat, self.model.similarity.readout.names(self.embed(flat)))
         return self._asked[1], torch.tensor(owner, device=self.device)
 
-    def _embed(self, flat: Sequence[str]) -> Float[Tensor, "vectors dim"]:
+    @torch.no_grad()
+    def embed(self, names: Sequence[str]) -> Float[Tensor, "vectors dim"]:
+        """A unit vector for each name, before any calibration, as pictures are compared with."""
         tokenizer, ask = self.model.text_encoder.tokenizer, Prompts(self.reading.prompts)
+        step = max(TEXTS // len(ask("thing")), 1)
         means = []
-        for start in range(0, len(flat), self.reading.chunk):
-            some = flat[start : start + self.reading.chunk]
-            texts = [ask(name) for name in some]
-            tokens = tokenizer([tokenizer.clean(text) for name in texts for text in name])
+        for start in range(0, len(names), step):
+            texts = [ask(name) for name in names[start : start + step]]
+            tokens = tokenizer([tokenizer.clean(text) for some in texts for text in some])
             encoded = self.model.encode_texts(to(tokens, self.device)).caption
-            means += [part.mean(dim=0) for part in encoded.split([len(t) for t in texts])]
-        return F.normalize(torch.stack(means), dim=-1)
+            means.append(reduce(encoded, "(n prompts) dim -> n dim", "mean", n=len(texts)))
+        return F.normalize(torch.cat(means), dim=-1)
 
     def scores(
         self, picture: Image.Image, vectors: Float[Tensor, "vectors dim"]
-    ) -> Float[Tensor, "vectors height width"]:
+    ) -> Float[Tensor, "scores height width"]:
         """Scores at every pixel of the photo, all vectors at once (memory grows with them)."""
         full = (picture.height, picture.width)
         return self.slide(self._resized(picture), vectors=vectors, full=full)
@@ -135,20 +145,52 @@ class Segmenter:
         *,
         vectors: Float[Tensor, "vectors dim"],
         full: tuple[int, int],
-    ) -> Float[Tensor, "vectors height width"]:
-        """Scores, at the size `full`, of pixels that have the size at which windows see them."""
-        return self._place(self._see(pixels), vectors, full)
+    ) -> Float[Tensor, "scores height width"]:
+        """Scores, at the size `full`, of pixels that have the size at which windows see them.
 
-    def _best(
+        Where the reading has the background rule "region", its scores come last.
+        """
+        seen, vectors = self._settled(self._see(pixels), vectors, self.reading.background)
+        return self._place(seen, vectors, full)
+
+    def _settled(
+        self, seen: _Seen, vectors: Float[Tensor, "vectors dim"], rule: Background
+    ) -> tuple[_Seen, Float[Tensor, "vectors_after dim_after"]]:
+        """Windows whose regions have been named, if the reading wants them to be; else as given."""
+        regions = self.reading.regions
+        if regions is None:
+            if rule.rule == "region":
+                raise ValueError(
+                    "the background rule 'region' is for readings that name regions first; add "
+                    "--set reading.regions=whatwhere.segmenter.reading:Regions"
+                )
+            return seen, vectors
+        size = (seen.places[0].height, seen.places[0].width)
+        threshold = rule.threshold if rule.rule == "region" else None
+        named = [
+            name_regions(some, vectors, rule=regions, size=size, threshold=threshold)
+            for some in seen.encoded
+        ]
+        return replace(seen, encoded=named), torch.eye(named[0].regions.shape[2]).to(vectors)
+
+    @torch.no_grad()
+    def best(
         self,
         looked: Looked,
         vectors: Float[Tensor, "vectors dim"],
         owner: Int[Tensor, " vectors"],
+        *,
+        rule: Background | None = None,
     ) -> tuple[
         Float[Tensor, "height width"], Int[Tensor, "height width"], Float[Tensor, "height width"]
     ]:
-        """Best score, its name, and that name's share of the softmax, name by name in chunks."""
-        seen, full = looked.seen, (looked.picture.height, looked.picture.width)
+        """Best score, its name, and that name's share of the softmax, name by name in chunks.
+
+        Under the background rule "region" the background is one more name, the last.
+        """
+        full = (looked.picture.height, looked.picture.width)
+        seen, vectors = self._settled(looked.seen, vectors, rule or Background())
+        owner = F.pad(owner, (0, len(vectors) - len(owner)), value=int(owner.max()) + 1)
         best = torch.full(full, -torch.inf, device=self.device)
         label = torch.zeros(full, dtype=torch.long, device=self.device)
         mass = torch.zeros(full, device=self.device)  # sum of exp(scale * (score - best))
@@ -192,8 +234,9 @@ class Segmenter:
         """
         canvas = torch.zeros(len(vectors), *seen.size, device=self.device)
         hits = torch.zeros(seen.size, device=self.device)
-        dense = [self.model.similarity.readout.dense(some, vectors) for some in seen.encoded]
-        for place, scores in zip(seen.places, torch.cat(dense), strict=True):
+        dense = self.model.similarity.readout.dense
+        maps = (one for some in seen.encoded for one in dense(some, vectors))
+        for place, scores in zip(seen.places, maps, strict=True):
             place.add(scores, canvas, hits)
         canvas /= hits
         if seen.size == full:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 BACKGROUND = "background"
-Prompting = Literal["name", "photo", "seven", "imagenet"]
+Prompting = Literal["name", "photo", "sentence", "seven", "imagenet"]
 Resize = Literal["bicubic", "bilinear"]
-Rule = Literal["none", "score", "probability", "names"]
+Rule = Literal["none", "score", "probability", "names", "region"]
+THRESHOLDS: dict[str, Rule] = {rule: rule for rule in ("score", "probability", "region")}
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,8 @@ class Background:
     rule       "none": never. "score": its best score is below `threshold` (cosine, -1 to 1).
                "probability": its confidence is (softmax over the names, 0 to 1).
                "names": one of `names`, which compete beside those asked for, scores best.
+               "region": no name of its region reaches `threshold` (0 to 1), nor the score of the
+               window's best region if that is less; for readings with `regions`.
     """
 
     rule: Rule = "none"
@@ -26,6 +29,25 @@ class Background:
     def __post_init__(self):
         if self.rule not in get_args(Rule):
             raise ValueError(f"no background rule {self.rule!r}; use {', '.join(get_args(Rule))}")
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Regions are named before pixels are; see `segmenter.regions`.
+
+    scale   multiplies cosines before the softmax over the names: 1 / the temperature of training
+    keep    names that fit the window best as a whole; others are out
+    """
+
+    scale: float = 100.0
+    keep: int = 5
+
+    def __post_init__(self):
+        if self.scale <= 0 or self.keep < 1:
+            raise ValueError(
+                f"reading.regions.scale={self.scale:g}, keep={self.keep}; take a number above 0, "
+                "and 1 name or more"
+            )
 
 
 @dataclass(frozen=True)
@@ -41,6 +63,8 @@ class Reading:
     prompts     set of captions that a name is put into, whose vectors are averaged
     scale       multiplies scores before the softmax that gives confidences
     chunk       vectors (names and synonyms) scored at a time
+    regions     names regions first and lets each pixel take the name of its region, as GroupViT is
+                read; none: a pixel scores a name by the shares that regions have of it
     """
 
     side: int = 448
@@ -52,6 +76,7 @@ class Reading:
     background: Background = Background()
     scale: float = 1 / 0.07
     chunk: int = 32
+    regions: Regions | None = None
 
     def __post_init__(self):
         least = {"side": 0, "long": 1, "window": 0, "stride": 1, "chunk": 1}
@@ -82,14 +107,15 @@ def parse_background(text: str) -> Background:
         return Background()
     if rule == "names" and value.strip():
         return Background("names", names=tuple(name.strip() for name in value.split(",")))
-    if rule in ("score", "probability"):
+    if rule in THRESHOLDS:
         try:
             threshold = float(value)
         except ValueError:
             threshold = math.nan
         if math.isnan(threshold):
             raise ValueError(f"background {text!r} lacks a number; write {rule}:0.2")
-        return Background("score" if rule == "score" else "probability", threshold)
+        return Background(THRESHOLDS[rule], threshold)
     raise ValueError(
-        f"no background rule {text!r}; use none, score:0.2, probability:0.5 or names:wall,floor"
+        f"no background rule {text!r}; use none, score:0.2, probability:0.5, region:0.9 or "
+        "names:wall,floor"
     )

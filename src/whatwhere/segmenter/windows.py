@@ -40,7 +40,9 @@ class Window:
     ) -> None:
         """Add scores to the canvas under this window, and one to the hits."""
         size = (self.height, self.width)
-        up = F.interpolate(scores[None], size, mode="bilinear", align_corners=False)[0]
+        up = scores
+        if scores.shape[1:] != size:
+            up = F.interpolate(scores[None], size, mode="bilinear", align_corners=False)[0]
         here = (
             slice(self.top, self.top + self.height),
             slice(self.left, self.left + self.width),
