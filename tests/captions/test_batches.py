@@ -65,7 +65,7 @@ def test_a_picture_shows_all_its_captions_over_time(tmp_path):
 
 def test_every_caption_may_be_a_sample_of_its_own(tmp_path):
     pairs = pairs_of(tmp_path, 6)
-    here = batches(pairs, replace(SETTINGS, per="caption"))
+    here = batches(pairs, replace(SETTINGS, captions="each"))
     assert here.steps_per_epoch == 3
     met = [text for step in range(3) for text in texts_of(here[step].batch.tokens, pairs)]
     assert sorted(met) == [(i, j) for i, s in enumerate(pairs) for j in range(len(s.captions))]
@@ -120,7 +120,7 @@ def test_after_the_last_picture_comes_the_first(tmp_path):
 
 def test_with_a_caption_of_its_own_a_broken_picture_still_gets_a_caption(tmp_path):
     pairs = pairs_of(tmp_path, 6, broken=(2,))  # three captions; the next picture has one
-    here = batches(pairs, replace(SETTINGS, per="caption"))
+    here = batches(pairs, replace(SETTINGS, captions="each"))
     for step in range(3):
         prepared = here[step]
         assert [i for i, _ in texts_of(prepared.batch.tokens, pairs)] == rows_of(prepared)
@@ -209,6 +209,11 @@ def test_a_token_that_a_span_only_touches_counts():
     assert found == [["dog", "hou"]]
 
 
+def test_what_a_span_leaves_out_between_its_parts_is_not_covered():
+    _, found = words("a hot-dog bun", [Span(2, 13, 5, ((2, 5), (10, 13)))])
+    assert found == [["hot", "bun"]]
+
+
 def test_spans_side_by_side_do_not_share_tokens():
     _, found = words("dog.cat", [Span(0, 3, 0), Span(4, 7, 1)])
     assert found == [["dog"], ["cat"]]
@@ -270,3 +275,25 @@ def test_special_tokens_are_never_covered():
         torch.zeros(1, 4, 2, dtype=torch.long),
     )
     assert len(align([[Span(0, 3, 0)]], nothing).concept) == 0
+
+
+def test_prompts_are_drawn_for_each_picture_in_turn_and_change_nothing_else(tmp_path):
+    pairs = pairs_of(tmp_path, 13)
+
+    def draw_prompts(key, caption, draw):
+        return [f"{caption} {draw.integers(10)}", key.partition(".")[0]]
+
+    plain, some = batches(pairs)[5].batch, batches(pairs, draw_prompts=draw_prompts)[5].batch
+    again = batches(pairs, draw_prompts=draw_prompts)[5].batch
+    assert plain.prompts is None and some.prompts is not None
+    assert torch.equal(some.images, plain.images)
+    assert torch.equal(some.tokens.ids, plain.tokens.ids)
+    assert torch.equal(some.prompts.ids, again.prompts.ids)
+    assert len(some.prompts.ids) == 2 * len(some.tokens.ids)
+    tokenizer = Pieces()
+    texts = [pairs[i].captions[j] for i, j in texts_of(some.tokens, pairs)]
+    keys = [pairs[i].key.partition(".")[0] for i, _ in texts_of(some.tokens, pairs)]
+    for row, (text, key) in enumerate(zip(texts, keys, strict=True)):
+        drawn = tokenizer([tokenizer.clean(f"{text} {n}") for n in range(10)]).ids
+        assert (drawn == some.prompts.ids[2 * row]).all(dim=1).any()
+        assert torch.equal(tokenizer([tokenizer.clean(key)]).ids[0], some.prompts.ids[2 * row + 1])

@@ -1,6 +1,7 @@
 """Cached features are what the encoder gave, up to rounding that is known beforehand."""
 
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,7 @@ from plain import Pieces, pairs_of, same
 
 from whatwhere.captions import cached
 from whatwhere.captions.batches import Batches, Batching
-from whatwhere.captions.cached import CachedFeatures, Caching, cache_features, pack, unpack
+from whatwhere.captions.cached import CachedFeatures, Caching, cache_features, pack
 from whatwhere.records import ImageFeatures
 
 SIZE = (6, 8)
@@ -60,11 +61,11 @@ vectors = st.lists(st.floats(-1e4, 1e4, width=32), min_size=5, max_size=5)
 def test_int8_is_off_by_half_a_unit_at_most(values):
     """The unit is a 127th of the vector's largest number, so no number is off by 1/254 of that."""
     exact = torch.tensor(values)
-    packed, unit = pack(exact, "int8")
-    assert packed.dtype == np.int8 and packed.nbytes == exact.numel()
+    packed = pack(exact, "int8")
+    assert packed.numbers.dtype == torch.int8
     largest = exact.abs().amax(dim=-1, keepdim=True)
-    assert np.allclose(unit, largest[..., 0] / 127, atol=1e-11)
-    off = (unpack(packed, unit) - exact).abs()
+    assert np.allclose(packed.unit, largest[..., 0] / 127, atol=1e-11)
+    off = (packed.unpack() - exact).abs()
     assert (off <= largest / 254 * (1 + 1e-4) + 1e-12).all()
 
 
@@ -72,29 +73,29 @@ def test_int8_is_off_by_half_a_unit_at_most(values):
 def test_bf16_is_off_by_a_256th_at_most(values):
     """Eight bits of mantissa, one of them implied: half of the last is 2^-9 of a number."""
     exact = torch.tensor(values)
-    packed, unit = pack(exact, "bf16")
-    assert packed.nbytes == 2 * exact.numel()
-    off = (unpack(packed, unit) - exact).abs()
+    packed = pack(exact, "bf16")
+    assert packed.numbers.dtype == torch.bfloat16
+    off = (packed.unpack() - exact).abs()
     assert (off <= exact.abs() * 2**-8 + 1e-30).all()
 
 
 def test_int8_turns_directions_by_less_than_a_degree():
     torch.manual_seed(0)
     exact = torch.randn(50, 384)
-    found = unpack(*pack(exact, "int8"))
+    found = pack(exact, "int8").unpack()
     cosine = F.cosine_similarity(found, exact, dim=-1)
     assert cosine.min() > np.cos(np.radians(1))
 
 
 def test_zeros_stay_zeros():
-    assert not unpack(*pack(torch.zeros(2, 3), "int8")).any()
+    assert not pack(torch.zeros(2, 3), "int8").unpack().any()
 
 
 @pytest.mark.parametrize("cls", [True, False])
 @pytest.mark.parametrize("precision", ["int8", "bf16"])
 def test_cached_features_equal_streamed_ones_up_to_rounding(tmp_path, precision, cls):
     pairs, encoder = pairs_of(tmp_path, 10), Encoder(cls)
-    found = cache(tmp_path, pairs, encoder, precision=precision)[range(10)]
+    found = cache(tmp_path, pairs, encoder, precision=precision)[range(10)].unpack()
     exact = streamed(pairs, encoder)
     assert (found.cls is None) == (not cls)
     for one, two in ((found.patches, exact.patches), (found.cls, exact.cls)):
@@ -109,7 +110,7 @@ def test_the_second_time_nothing_is_encoded(tmp_path):
     one = cache(tmp_path, pairs, encoder)
     two = cache(tmp_path, pairs, encoder)
     assert encoder.seen == 10
-    assert torch.equal(one[[9, 0, 4]].patches, two[[9, 0, 4]].patches)
+    assert same(one[[9, 0, 4]], two[[9, 0, 4]])
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path):
@@ -127,7 +128,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path):
     found = cache(tmp_path, pairs, again)
     assert again.seen == 6
     whole = cache(tmp_path / "other", pairs)
-    assert torch.equal(found[range(10)].patches, whole[range(10)].patches)
+    assert same(found[range(10)], whole[range(10)])
 
 
 @pytest.mark.parametrize("lost", ["shard", "checksums", "patches"])
@@ -144,7 +145,7 @@ def test_only_a_lost_shard_is_computed_again(tmp_path, lost):
     encoder = Encoder()
     two = cache(tmp_path, pairs, encoder)
     assert encoder.seen == 4
-    assert torch.equal(two[range(10)].patches, exact.patches)
+    assert same(two[range(10)], exact)
 
 
 def test_a_flipped_byte_is_found(tmp_path):
@@ -158,11 +159,23 @@ def test_a_flipped_byte_is_found(tmp_path):
         found.check()
 
 
-def test_a_missing_file_is_found(tmp_path):
+@pytest.mark.parametrize("name", ["cls.npy", "broken.json"])
+def test_a_missing_file_is_found(tmp_path, name):
     found = cache(tmp_path, pairs_of(tmp_path, 10))
-    (found.folder / "shard-00000" / "cls.npy").unlink()
+    (found.folder / "shard-00000" / name).unlink()
     with pytest.raises(ValueError, match="shard-00000"):
         found.check()
+
+
+def test_what_a_killed_run_left_is_removed_once_it_is_old(tmp_path):
+    pairs = pairs_of(tmp_path, 5)
+    folder = cache(tmp_path, pairs).folder
+    old, young = (folder / f".shard-00001.{pid}" for pid in (4711, 4712))
+    old.mkdir()
+    young.mkdir()
+    os.utime(old, (0, 0))
+    cache(tmp_path, pairs)
+    assert young.is_dir() and not old.exists()
 
 
 def test_whatever_decides_the_features_decides_the_folder(tmp_path):
@@ -204,10 +217,10 @@ def test_some_of_the_features_in_another_order(tmp_path):
     whole = cache(tmp_path, pairs)
     some = whole.of([9, 8, 2])
     assert len(whole) == 10 and len(some) == 3
-    assert torch.equal(some[[2, 0]].patches, whole[[2, 9]].patches)
+    assert same(some[[2, 0]], whole[[2, 9]])
     assert [row for row, _ in some.broken] == [1]
     twice = some.of([2, 1])
-    assert torch.equal(twice[[0]].patches, whole[[2]].patches)
+    assert same(twice[[0]], whole[[2]])
     assert [row for row, _ in twice.broken] == [1]
 
 
@@ -243,4 +256,4 @@ def test_any_number_of_pictures_fills_shards(tmp_path_factory, count):
     folder = tmp_path_factory.mktemp("pairs")
     found = cache(folder, pairs_of(folder, count))
     assert len(found) == count
-    assert found[range(count)].patches.shape == (count, 3, 4, 7)
+    assert found[range(count)].unpack().patches.shape == (count, 3, 4, 7)

@@ -56,7 +56,7 @@ def test_no_usable_pair_is_an_error_that_lists_what_was_skipped(tmp_path):
 def test_two_ways_to_read_a_path_are_for_the_user_to_choose(tmp_path):
     photo(tmp_path / "a.jpg", "from the folder")
     (tmp_path / "captions.jsonl").write_text('{"image": "a.jpg", "caption": "from the list"}')
-    with pytest.raises(ValueError, match="as folder or as jsonl; give kind='folder'"):
+    with pytest.raises(ValueError, match="as folder or as jsonl; choose with --kind folder"):
         open_pairs(tmp_path)
     assert open_pairs(tmp_path, kind="folder")[0].captions == ("from the folder",)
     assert open_pairs(tmp_path, kind="jsonl")[0].captions == ("from the list",)
@@ -106,7 +106,13 @@ def test_another_seed_holds_out_others():
     assert [s.key for s in one] != [s.key for s in two]
 
 
-@pytest.mark.parametrize("held_out", [0, 3, 0.0, 1.0, -1])
+@pytest.mark.parametrize("held_out", [3, 1.0, -1, 1e-9])
 def test_an_empty_half_is_an_error(held_out):
     with pytest.raises(ValueError, match="leaves some in both halves"):
         split(named("a", "b", "c"), held_out=held_out, seed=0)
+
+
+@pytest.mark.parametrize("held_out", [0, 0.0])
+def test_nothing_is_held_out_when_that_is_asked_for(held_out):
+    halves = split(named("a", "b", "c"), held_out=held_out, seed=0)
+    assert (len(halves.train), len(halves.held_out)) == (3, 0)

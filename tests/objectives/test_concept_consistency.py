@@ -100,7 +100,8 @@ def test_pictures_that_show_nothing_cost_the_log_of_the_number_of_concepts():
 
 @pytest.mark.parametrize("target", ["concept", "argmax"])
 @pytest.mark.parametrize("momentum", [0.0, 0.7])
-def test_agrees_with_slow_loops(target, momentum):
+@pytest.mark.parametrize("attention", ["regions", "phrases"])
+def test_agrees_with_slow_loops(target, momentum, attention):
     phrases, patches, words, concepts = a_case()
     previous = unit(torch.randn(concepts, words.shape[-1])) * (torch.arange(concepts) != 2)[:, None]
     sums = torch.zeros(concepts, words.shape[-1])
@@ -111,14 +112,18 @@ def test_agrees_with_slow_loops(target, momentum):
     present = sorted(set(phrases.concept.tolist()))
     expected = torch.zeros(())
     for picture, concept in zip(phrases.caption, phrases.concept, strict=True):
-        attention = torch.stack([unit(p) @ classes[concept] / 0.1 for p in patches[picture]])
-        seen = unit(
-            sum(a * unit(p) for a, p in zip(attention.softmax(0), patches[picture], strict=True))
-        )
+        beside = phrases.concept[phrases.caption == picture].tolist()
+        share = [(unit(p) @ classes[concept] / 0.1).exp() for p in patches[picture]]
+        if attention == "phrases":  # of 32 places, those without a phrase weigh exp(0)
+            share = [
+                a / (sum((unit(p) @ classes[c] / 0.1).exp() for c in beside) + 32 - len(beside))
+                for a, p in zip(share, patches[picture], strict=True)
+            ]
+        seen = unit(sum(a * unit(p) for a, p in zip(share, patches[picture], strict=True)))
         logits = torch.stack([seen @ classes[c] / 0.07 for c in present])
         own = present.index(int(concept)) if target == "concept" else logits.argmax()
         expected = expected + (torch.logsumexp(logits, 0) - logits[own]) / 5
-    settings = ConceptConsistency(weight=1.0, target=target, momentum=momentum)
+    settings = ConceptConsistency(1.0, target=target, momentum=momentum, attention=attention)
     losses, _ = loss_of(settings, phrases, patches, words, concepts, previous if momentum else None)
     assert losses.total.item() == pytest.approx(expected.item(), rel=1e-5)
 
@@ -188,13 +193,7 @@ def test_golden_simzss_text_pool():
 
 
 def test_golden_simzss_image_pool():
-    golden = Golden(
-        "simzss_image_pool",
-        excused={
-            "pooled_norm_softmax_over_concepts": "softmax over the concepts of a picture, an "
-            "option of the released decoder that no published setting uses",
-        },
-    )
+    golden = Golden("simzss_image_pool")
     raw, queries = golden["patch_raw"].requires_grad_(), golden["query"]
     rows, slots, dim = queries.shape
     query = queries.reshape(-1, dim).requires_grad_()
@@ -205,6 +204,9 @@ def test_golden_simzss_image_pool():
     assert_close(attention, golden["attention"], **close)
     assert_close(attention @ unit(raw), golden["pooled"], **close)
     assert_close(pooled.reshape(queries.shape), golden["pooled_norm"], **close)
+    shared = look(unit(raw), query=query, picture=picture, temperature=0.1, over="phrases")
+    expected = golden["pooled_norm_softmax_over_concepts"]
+    assert_close(shared.reshape(queries.shape), expected, **close)
     (pooled.reshape(queries.shape) * golden["upstream"]).sum().backward()
     close = {"rtol": 1e-3, "atol": 1e-6}
     assert query.grad is not None
@@ -254,14 +256,11 @@ def whole_loss_is_the_sum(golden, close, close_grad):
 
 @pytest.mark.parametrize("file", ["simzss_concept_loss", "simzss_concept_loss_ema"])
 def test_golden_simzss_concept_loss(file):
-    golden = Golden(
-        file,
-        excused={
-            "instance_*": "tables of the padded layout, compared in test_golden_simzss_text_pool",
-        },
-    )
+    golden = Golden(file)
     close, close_grad = {"rtol": 1e-4, "atol": 1e-5}, {"rtol": 1e-3, "atol": 1e-7}
     phrases = phrases_of(golden["concept_token_index"], golden["concept_id"])
+    assert torch.equal(phrases.caption, golden["instance_batch_slot"][:, 0])
+    assert torch.equal(phrases.concept, golden["instance_concept_id"])
     momentum = 0.9 if file.endswith("ema") else 0.0
     concepts, dim = golden["prototypes"].shape
 
@@ -311,3 +310,12 @@ def test_golden_simzss_concept_loss(file):
     assert_close(raw["patch_raw"].grad, golden["grad_patch_raw_concept_idtarget"], **close_grad)
     whole_loss_is_the_sum(golden, close, close_grad)
     golden.all_compared()
+
+
+def test_words_that_the_text_encoder_left_out_are_asked_for():
+    phrases, patches, words = a_case()[:3]
+    with pytest.raises(ValueError, match=r"set text\.projects=words"):
+        ConceptConsistency().build(Sizes(dim=5, concepts=9))(
+            batch_of(phrases, *words.shape[:2]),
+            encoded_of(patches, words[:, :0], caption=words[:, 0]),
+        )

@@ -71,6 +71,9 @@ from whatwhere.pooling.patches import PatchPool
 
 @dataclass(frozen=True)
 class Mean:
+    def dim(self, width):
+        return width
+
     def build(self, sizes):
         return self
 

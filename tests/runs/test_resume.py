@@ -125,5 +125,5 @@ def test_a_finished_run_that_is_resumed_stays_as_it_is(tmp_path):
 
 
 def test_nothing_to_resume_is_an_error(tmp_path):
-    with pytest.raises(ValueError, match="holds no checkpoint"):
+    with pytest.raises(ValueError, match="no checkpoint to go on from; start the run without"):
         run_training(small(), out=tmp_path / "nothing", resume=True)

@@ -6,13 +6,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from runs.small import small
+from runs.small import outcome, small
 from whatwhere.captions.cached import Caching
 from whatwhere.concepts.bank import Concepts
 from whatwhere.heads.whiten import Whiten
 from whatwhere.runs.loading import read_recipe
 from whatwhere.runs.training import run_training
 from whatwhere.training import checkpoints
+from whatwhere.training.logs import read_log
 
 
 @pytest.fixture
@@ -63,7 +64,27 @@ def test_concepts_can_be_read_from_a_file(folder, tmp_path):
     recipe = replace(small("training.steps=1", concepts=True), captions=None)
     recipe = replace(recipe, concepts=Concepts(path=str(names)))
     run_training(recipe, captions=str(folder), out=tmp_path / "run")
-    assert read_recipe(tmp_path / "run")[1]["concepts"] == ["tree|trees", "boat", "sky"]
+    said = read_recipe(tmp_path / "run")[1]
+    assert said["concepts"] == ["tree|trees", "boat", "sky"]
+    assert said["overlap"]["voc"] == {"named": 1, "classes": 20, "shared": 1, "concepts": 3}
+    assert said["overlap"]["ade20k"] == {"named": 3, "classes": 150, "shared": 3, "concepts": 3}
+
+
+@pytest.mark.parametrize("parser", ["strict", "strict chunks"])
+def test_the_reference_parser_can_train(folder, tmp_path, parser):
+    recipe = replace(small("training.steps=1", concepts=True), captions=None)
+    recipe = replace(recipe, concepts=Concepts(path="benchmarks", parser=parser))
+    report = run_training(recipe, captions=str(folder), out=tmp_path / "run").report
+    assert report["phrases"] > 0
+
+
+def test_names_are_mined_from_mended_captions(folder, tmp_path):
+    for i in range(12):
+        (folder / f"{i:02d}.txt").write_text("a boat &amp; a tree")
+    recipe = replace(small("training.steps=1", concepts=True), captions=None)
+    run_training(recipe, captions=str(folder), out=tmp_path / "run")
+    names = read_recipe(tmp_path / "run")[1]["concepts"]
+    assert names[:2] == ["boat", "tree"] and "amp" not in names
 
 
 def test_cached_features_teach_what_pictures_teach(folder, tmp_path):
@@ -95,13 +116,66 @@ def test_only_a_frozen_tower_can_be_cached(folder, tmp_path):
         run_training(recipe, captions=str(folder), out=tmp_path / "run")
 
 
-def test_random_crops_cannot_be_cached(folder, tmp_path):
+def test_a_cached_run_says_that_it_sees_no_crops_and_learns_without_them(folder, tmp_path, capsys):
     caching = Caching(folder=str(tmp_path / "cache"))
     cropped = replace(RECIPE.batching, crop=(0.5, 1.0))
     frozen = replace(RECIPE.image, frozen=True)
-    recipe = replace(RECIPE, image=frozen, batching=cropped, caching=caching)
-    with pytest.raises(ValueError, match="features are of each picture's centre"):
-        run_training(recipe, captions=str(folder), out=tmp_path / "run")
+    whole = replace(RECIPE, image=frozen, caching=caching)
+    run_training(whole, captions=str(folder), out=tmp_path / "whole")
+    assert "cached features" not in capsys.readouterr().err
+    recipe = replace(whole, batching=cropped)
+    run_training(recipe, captions=str(folder), out=tmp_path / "run")
+    assert "batching.crop=(0.5, 1.0) and mirror=False are not used" in capsys.readouterr().err
+    assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
+
+
+def test_epochs_and_the_rate_follow_from_the_data_and_survive_an_interruption(tmp_path):
+    """24 pictures, 6 held out: two and a half times 18 pictures are 12 batches of 4."""
+    plain = ("held_out=6", "validate_every=7", "warmup=0")
+    recipe = small("training.epochs=2.5", "training.lr_for=8", *plain)
+    run_training(recipe, out=tmp_path / "whole", watch=lambda segment, done: {})
+    rows = read_log(tmp_path / "whole" / "log.csv")
+    rates = [value for _, name, value in rows if name == "lr"]
+    assert len(rates) == 12 and rates[0] == pytest.approx(recipe.training.lr / 2)
+
+    def interrupt(segment, done):
+        if done == 7:
+            raise KeyboardInterrupt
+        return {}
+
+    with pytest.raises(KeyboardInterrupt):
+        run_training(recipe, out=tmp_path / "run", watch=interrupt)
+    run_training(recipe, out=tmp_path / "run", watch=lambda segment, done: {}, resume=True)
+    assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
+
+
+def test_every_caption_may_be_shown_in_an_epoch(tmp_path):
+    """Two tellings of each of 18 pictures: nine batches of 4 instead of five."""
+    for captions, steps in (("sampled", 5), ("each", 9)):
+        recipe = small("training.epochs=1", f"batching.captions={captions}", "held_out=6")
+        run_training(recipe, out=tmp_path / captions)
+        assert checkpoints.newest(tmp_path / captions).name == f"step-{steps:08d}"
+
+
+def test_nothing_held_out_is_nothing_validated(tmp_path):
+    report = run_training(small("held_out=0"), out=tmp_path / "run").report
+    assert "loss" in report and not [name for name in report if "validation" in name]
+
+
+def test_a_few_held_out_pictures_are_drawn_under_the_concepts_they_mention(tmp_path):
+    run_training(small("training.steps=3", concepts=True), out=tmp_path / "run")
+    drawn = sorted((tmp_path / "run" / "pictures").rglob("*.jpg"))
+    shown = [f"{file.parent.name}/{file.name}" for file in drawn]
+    assert shown == [f"step-{step:08d}/{i}.jpg" for step in (0, 3) for i in range(4)]
+
+
+def test_a_run_whose_optimizer_is_damaged_is_told_which_checkpoint_to_delete(tmp_path):
+    recipe = small()
+    run_training(recipe, out=tmp_path / "run")
+    file = checkpoints.newest(tmp_path / "run") / "optimizer.safetensors"
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(ValueError, match=r"state in .*step-00000006 is missing or damaged"):
+        run_training(recipe, out=tmp_path / "run", resume=True)
 
 
 def test_a_batch_larger_than_the_data_names_one_that_fits(folder, tmp_path):

@@ -1,16 +1,22 @@
 """torchrun: two processes share the work of one run, and learn what one process would."""
 
 import json
+import os
 import subprocess
 import sys
+from contextlib import redirect_stderr
+from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 from safetensors.torch import load_file
 
 from runs.processes import as_torchrun_does, ended, free_port, start
 from runs.small import SETTINGS
+from whatwhere.captions.samples import Skipped
 from whatwhere.commands import main
+from whatwhere.runs.training import _hear_others
 from whatwhere.training import checkpoints
 from whatwhere.training.logs import read_log
 
@@ -40,6 +46,43 @@ def test_two_processes_learn_what_one_does(tmp_path, capsys):
     said = json.loads((tmp_path / "0.txt").read_text())
     assert said["report"].keys() == json.loads(capsys.readouterr().out)["report"].keys()
     assert (tmp_path / "1.txt").read_text() == ""
+    lost = [
+        [value for _, name, value in read_log(run / "log.csv") if name == "loss"]
+        for run in (alone, together)
+    ]
+    assert lost[1] == pytest.approx(lost[0], rel=1e-4), "the log shows the mean of all processes"
+
+
+def hear(rank, port, folder):
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    dist.init_process_group("gloo", rank=rank, world_size=2)
+    skipped = Skipped()
+    skipped.add("broken image", f"{rank}.jpg")
+    _hear_others(skipped)
+    Path(folder, f"{rank}.txt").write_text(skipped.report())
+    dist.destroy_process_group()
+
+
+def test_what_any_process_left_out_is_known_to_all(tmp_path):
+    port = free_port()
+    both = [start(hear, rank, port, str(tmp_path)) for rank in range(2)]
+    assert [ended(process) for process in both] == [0, 0]
+    for rank in range(2):
+        said = (tmp_path / f"{rank}.txt").read_text()
+        assert said.startswith("2 broken images") and "0.jpg" in said and "1.jpg" in said
+
+
+def test_weights_that_nothing_depends_on_are_told_instead_of_waited_for(tmp_path):
+    argv = [*command(tmp_path / "run", "image.cls=True")]
+    port = free_port()
+    both = [start(refused, rank, port, tmp_path, argv) for rank in range(2)]
+    assert [ended(process) for process in both] == [2, 2]
+    assert "nothing depends on model.image_encoder" in (tmp_path / "0.err").read_text()
+
+
+def refused(rank, port, folder, argv):
+    with Path(folder, f"{rank}.err").open("w") as file, redirect_stderr(file):
+        as_torchrun_does(rank, 2, port, folder, argv)
 
 
 def test_ctrl_c_in_one_process_stops_all_after_the_same_step(tmp_path):

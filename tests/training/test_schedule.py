@@ -1,14 +1,17 @@
 """Learning rates that can be written down, and which weights decay."""
 
+import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
+from golden import FOLDER, SET
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from whatwhere.training.schedule import lr_at, optimizer
+from whatwhere.training.schedule import for_data, lr_at, optimizer
 from whatwhere.training.settings import Training
 
 
@@ -38,6 +41,41 @@ def test_without_warm_up_the_first_rate_is_the_full_one():
 def test_every_step_has_a_rate_above_zero_that_never_exceeds_the_full_one(steps, warmup):
     settings = Training(steps=steps, lr=0.5, warmup=float(warmup))
     assert all(0 < lr_at(step, settings) <= 0.5 for step in range(steps))
+
+
+def test_epochs_become_steps_rounded_up_once():
+    settings = Training(steps=7, epochs=2.5)
+    assert [for_data(settings, samples=10, batch=b).steps for b in (1, 4, 5, 60)] == [25, 7, 5, 1]
+    assert for_data(Training(steps=7), samples=10, batch=4).steps == 7
+
+
+def test_the_rate_grows_with_the_batch_from_the_batch_it_is_given_for():
+    settings = Training(lr=3e-5, lr_for=256)
+    rates = [for_data(settings, samples=9, batch=b).lr for b in (256, 512, 64)]
+    assert rates == pytest.approx([3e-5, 6e-5, 7.5e-6])
+    assert for_data(Training(lr=3e-5), samples=9, batch=512).lr == 3e-5
+
+
+def test_what_is_worked_out_once_stays_as_it_is():
+    done = for_data(Training(epochs=3.0, lr=0.1, lr_for=2), samples=11, batch=4)
+    assert for_data(done, samples=50, batch=8) == done
+    assert replace(done, steps=1000, lr=0.1) == replace(Training(), lr=0.1)
+
+
+def test_golden_simzss_schedule():
+    """The steps of an epoch are not compared: theirs follow from their loader (see `for_data`)."""
+    if not FOLDER.is_dir():
+        pytest.skip(f"no golden vectors: {FOLDER} is missing (set WHATWHERE_GOLDEN)")
+    stored = json.loads((FOLDER / f"simzss_schedule_tokens_{SET}.json").read_text())
+    for case in stored["schedules"]:
+        settings = Training(steps=case["total"], lr=case["base_lr"], warmup=float(case["warmup"]))
+        rates = [lr_at(step, settings) for step in range(case["total"])]
+        assert rates == pytest.approx(case["lr"], rel=1e-12, abs=1e-18)
+    for case in stored["batches"]:  # the same number of pictures, up to what rounding adds
+        steps = for_data(
+            Training(epochs=1.0), samples=case["num_samples"], batch=case["global_batch"]
+        ).steps
+        assert steps <= case["batches_per_epoch"] < steps + case["workers"]
 
 
 class Parts(nn.Module):

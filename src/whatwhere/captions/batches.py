@@ -16,8 +16,11 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from whatwhere.captions.samples import BrokenImage, Captioned
-from whatwhere.records import Batch, ImageFeatures, Phrases, Span, Tokenizer, Tokens
+from whatwhere.records import Batch, PackedFeatures, Phrases, Span, Tokenizer, Tokens
 from whatwhere.transforms import centre_crop, random_crop, to_tensor
+
+# From a picture's key and its caption, as many texts for each picture.
+DrawPrompts = Callable[[str, str, np.random.Generator], list[str]]
 
 
 @runtime_checkable
@@ -33,15 +36,16 @@ class Features(Protocol):
     @property
     def broken(self) -> list[tuple[int, str]]: ...
     def __len__(self) -> int: ...
-    def __getitem__(self, rows: Sequence[int]) -> ImageFeatures: ...
+    def __getitem__(self, rows: Sequence[int]) -> PackedFeatures: ...
 
 
 @dataclass(frozen=True)
 class Batching:
     """How pairs become batches.
 
-    per       "picture": one sample is a picture with one of its captions, drawn anew each epoch.
-              "caption": every caption is a sample of its own.
+    captions  "sampled": an epoch shows every picture once, with one of its captions, drawn anew.
+              "each": an epoch shows every caption once, with its picture (SimZSS on COCO), so a
+              batch may hold a picture twice.
     crop      share of the picture's area that a random crop keeps; (1, 1) takes the centre.
     """
 
@@ -49,7 +53,7 @@ class Batching:
     size: tuple[int, int] = (224, 224)  # height, width in pixels
     crop: tuple[float, float] = (0.9, 1.0)
     mirror: bool = False
-    per: Literal["picture", "caption"] = "picture"
+    captions: Literal["sampled", "each"] = "sampled"
     workers: int = 0  # processes that prepare batches beside the training
 
     def __post_init__(self) -> None:
@@ -81,6 +85,7 @@ class Batches(Dataset):
         tokenizer: Tokenizer,
         find_phrases: Callable[[str], list[Span]] | None,
         seed: int,
+        draw_prompts: DrawPrompts | None = None,
         features: Features | None = None,
         rank: int = 0,
         world: int = 1,
@@ -92,10 +97,11 @@ class Batches(Dataset):
             )
         self.pairs, self.settings, self.seed = pairs, settings, seed
         self.tokenizer, self.find_phrases, self.features = tokenizer, find_phrases, features
+        self.draw_prompts = draw_prompts
         self.rank, self.world = rank, world
         lost = set() if features is None else {row for row, _ in features.broken}
         rows = [row for row in range(len(pairs)) if row not in lost]
-        if settings.per == "caption":
+        if settings.captions == "each":
             self.samples = [(i, j) for i in rows for j in range(len(pairs[i].captions))]
         else:
             self.samples = [(i, -1) for i in rows]
@@ -128,7 +134,7 @@ class Batches(Dataset):
         epoch, place = divmod(index, self.steps_per_epoch)
         start = place * self.settings.batch + self.rank * share
         chosen = [self.samples[i] for i in self._epoch(epoch)[start : start + share]]
-        texts, rows, pictures, broken = [], [], [], []
+        texts, prompts, rows, pictures, broken = [], [], [], [], []
         for row, column in chosen:
             draw = np.random.default_rng((self.seed, epoch, row, column + 1))
             if self.features is None:
@@ -138,6 +144,8 @@ class Batches(Dataset):
             captions = self.pairs[row].captions
             column = column if 0 <= column < len(captions) else int(draw.integers(len(captions)))
             texts.append(self.tokenizer.clean(captions[column]))
+            if self.draw_prompts is not None:
+                prompts += self.draw_prompts(self.pairs[row].key, texts[-1], draw)
             rows.append(row)
         tokens = self.tokenizer(texts)
         batch = Batch(
@@ -147,6 +155,9 @@ class Batches(Dataset):
             phrases=None
             if self.find_phrases is None
             else align([self.find_phrases(text) for text in texts], tokens),
+            prompts=None
+            if self.draw_prompts is None
+            else self.tokenizer([self.tokenizer.clean(text) for text in prompts]),
         )
         return Prepared(batch, tuple(broken))
 
@@ -189,11 +200,10 @@ def align(spans: Sequence[Sequence[Span]], tokens: Tokens) -> Phrases:
             continue
         offsets = tokens.offsets[row].numpy()
         for span in found:
-            touched = np.flatnonzero(
-                (offsets[:, 0] < span.end)
-                & (offsets[:, 1] > span.start)
-                & (offsets[:, 1] > offsets[:, 0])
-            )
+            touches = np.zeros(len(offsets), dtype=bool)
+            for start, end in span.parts or ((span.start, span.end),):
+                touches |= (offsets[:, 0] < end) & (offsets[:, 1] > start)
+            touched = np.flatnonzero(touches & (offsets[:, 1] > offsets[:, 0]))
             if len(touched) == 0:
                 continue
             phrase_of += [len(caption)] * len(touched)

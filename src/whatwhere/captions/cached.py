@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -26,7 +27,7 @@ from tqdm import tqdm
 
 from whatwhere.captions.batches import Pairs
 from whatwhere.captions.samples import BrokenImage
-from whatwhere.records import ImageFeatures
+from whatwhere.records import ImageFeatures, Packed, PackedFeatures
 from whatwhere.transforms import centre_crop, to_tensor
 
 Precision = Literal["int8", "bf16"]
@@ -73,13 +74,17 @@ class CachedFeatures:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, rows: Sequence[int]) -> ImageFeatures:
+    def __getitem__(self, rows: Sequence[int]) -> PackedFeatures:
         found = [self._row(row) for row in rows]
-        patches = torch.stack([unpack(f["patches"], f["patches_unit"]) for f in found])
-        cls = None
-        if "cls" in found[0]:
-            cls = torch.stack([unpack(f["cls"], f["cls_unit"]) for f in found])
-        return ImageFeatures(patches, cls)
+        stacked = {name: np.stack([one[name] for one in found]) for name in found[0]}
+        patches, cls = (
+            Packed(_tensor(stacked[name]), _tensor(stacked[f"{name}_unit"]))
+            if name in stacked
+            else None
+            for name in ("patches", "cls")
+        )
+        assert patches is not None
+        return PackedFeatures(patches, cls)
 
     def _row(self, row: int) -> dict[str, np.ndarray]:
         number, place = divmod(self.rows[row], SHARD)
@@ -96,26 +101,26 @@ class CachedFeatures:
         for number in range(-(-self.count // SHARD)):
             shard = self.folder / f"shard-{number:05d}"
             stored = json.loads((shard / "checksums.json").read_text())
-            if stored != _checksums(shard):
+            if stored != {name: _checksum(shard / name) for name in stored}:
                 raise ValueError(f"cached features in {shard} are damaged; delete that folder")
 
 
-def pack(
-    vectors: Float[Tensor, "*place width"], precision: Precision
-) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors as integers, and the unit of each vector (bf16: of no use, ones)."""
+def pack(vectors: Float[Tensor, "*place width"], precision: Precision) -> Packed:
+    """Vectors up to rounding; bf16 needs no units, so they are ones."""
     if precision == "bf16":
-        bits = vectors.to(torch.bfloat16).view(torch.int16).numpy()
-        return bits, np.ones(vectors.shape[:-1], np.float32)
+        return Packed(vectors.to(torch.bfloat16), torch.ones(vectors.shape[:-1]))
     unit = vectors.abs().amax(dim=-1).clamp(min=1e-12) / 127
-    return (vectors / unit[..., None]).round().to(torch.int8).numpy(), unit.numpy()
+    return Packed((vectors / unit[..., None]).round().to(torch.int8), unit)
 
 
-def unpack(packed: np.ndarray, unit: np.ndarray) -> Tensor:
-    """What `pack` was given, up to rounding."""
-    if packed.dtype == np.int16:
-        return torch.from_numpy(np.array(packed)).view(torch.bfloat16).float()
-    return torch.from_numpy(np.array(packed, dtype=np.float32) * np.asarray(unit)[..., None])
+def _array(numbers: Tensor) -> np.ndarray:
+    """numpy knows no bfloat16: its bits as integers."""
+    return (numbers.view(torch.int16) if numbers.dtype == torch.bfloat16 else numbers).numpy()
+
+
+def _tensor(array: np.ndarray) -> Tensor:
+    numbers = torch.from_numpy(array)
+    return numbers.view(torch.bfloat16) if array.dtype == np.int16 else numbers
 
 
 def cache_features(
@@ -125,11 +130,13 @@ def cache_features(
     *,
     size: tuple[int, int],
     identity: str,
+    check: bool = True,
 ) -> CachedFeatures:
     """Features of the centre of every picture, at `size` (height, width in pixels).
 
     `identity` names what computed them (encoder settings and a digest of its weights). A broken
-    picture leaves zeros, which must not be trained on: see `broken`.
+    picture leaves zeros, which must not be trained on: see `broken`. `check=False` where another
+    process has just compared all shards with their checksums.
     """
     assert settings.folder is not None
     keys = [pairs[i].key for i in range(len(pairs))]
@@ -139,6 +146,9 @@ def cache_features(
     folder = Path(settings.folder).expanduser() / digest
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "about.json").write_text(json.dumps(decides | asdict(settings), indent=1))
+    for left in folder.glob(".shard-*"):  # by a run that was killed; none takes an hour to write
+        if time.time() - left.stat().st_mtime > 3600:
+            shutil.rmtree(left)
     missing = [
         n
         for n in range(-(-len(pairs) // SHARD))
@@ -150,13 +160,12 @@ def cache_features(
             rows = range(number * SHARD, min((number + 1) * SHARD, len(pairs)))
             _write_shard(folder / f"shard-{number:05d}", pairs, rows, encode, settings, size, bar)
     cached = CachedFeatures(folder, len(pairs))
-    cached.check()
+    if check:
+        cached.check()
     return cached
 
 
 def _write_shard(shard: Path, pairs: Pairs, rows: range, encode, settings, size, bar) -> None:
-    aside = shard.with_name(f".{shard.name}.{os.getpid()}")
-    aside.mkdir(exist_ok=True)
     parts: dict[str, list[np.ndarray]] = {}
     broken: list[tuple[int, str]] = []
     for start in range(rows.start, rows.stop, settings.batch):
@@ -165,14 +174,17 @@ def _write_shard(shard: Path, pairs: Pairs, rows: range, encode, settings, size,
         features = encode(pictures)
         for name, vectors in (("patches", features.patches), ("cls", features.cls)):
             if vectors is not None:
-                packed, unit = pack(vectors.detach().float().cpu(), settings.precision)
-                parts.setdefault(name, []).append(packed)
-                parts.setdefault(f"{name}_unit", []).append(unit)
+                packed = pack(vectors.detach().float().cpu(), settings.precision)
+                parts.setdefault(name, []).append(_array(packed.numbers))
+                parts.setdefault(f"{name}_unit", []).append(packed.unit.numpy())
         bar.update(len(some))
+    aside = shard.with_name(f".{shard.name}.{os.getpid()}")
+    aside.mkdir(exist_ok=True)
     for name, arrays in parts.items():
         np.save(aside / f"{name}.npy", np.concatenate(arrays))
     (aside / "broken.json").write_text(json.dumps(broken))
-    (aside / "checksums.json").write_text(json.dumps(_checksums(aside)))
+    sums = {file.name: _checksum(file) for file in sorted(aside.iterdir())}
+    (aside / "checksums.json").write_text(json.dumps(sums))
     shutil.rmtree(shard, ignore_errors=True)  # one without checksums is not complete
     aside.rename(shard)
 
@@ -204,5 +216,5 @@ def _open_shard(shard: Path) -> dict[str, np.ndarray]:
     return {file.stem: np.load(file, mmap_mode="r") for file in sorted(shard.glob("*.npy"))}
 
 
-def _checksums(shard: Path) -> dict[str, int]:
-    return {file.name: zlib.crc32(file.read_bytes()) for file in sorted(shard.glob("*.npy"))}
+def _checksum(file: Path) -> int | None:
+    return zlib.crc32(file.read_bytes()) if file.is_file() else None

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from whatwhere.captions.samples import FilePart, Sample, Skipped, printable
 
-PHOTOS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 IMAGE_NAMES = (
     "image",
     "file_name",

@@ -69,7 +69,8 @@ def open_pairs(path: str | Path, *, kind: str | None = None) -> Pairs[Sample]:
         raise ValueError(f"no captions at {path}, found {_there(path)}; looked for {looked_for}")
     if len(found) > 1:
         raise ValueError(
-            f"{path} can be read as {' or as '.join(found)}; give kind={found[0]!r} or another"
+            f"{path} can be read as {' or as '.join(found)}; choose with --kind {found[0]} "
+            f"(kind={found[0]!r} in Python), or give the path of one file"
         )
     skipped = Skipped()
     source = sources[found[0]]
@@ -93,14 +94,14 @@ def split(pairs: Pairs, *, held_out: float | int, seed: int) -> Split:
 
     `held_out` is a share (a float below 1) or a number of pictures (an int). With a share, adding
     pictures moves no other picture to the other half. With a number, a new picture that is held
-    out sends one old picture from there to training; never the other way round.
+    out sends one old picture from there to training; never the other way round. 0 holds out none.
     """
     by_draw = sorted(pairs, key=lambda sample: _draw(sample.key, seed))
     if isinstance(held_out, int):
         number = held_out
     else:
         number = sum(_draw(sample.key, seed) < held_out for sample in by_draw)
-    if not 0 < number < len(pairs):
+    if held_out != 0 and not 0 < number < len(pairs):
         raise ValueError(
             f"held_out={held_out} holds out {number} of {len(pairs)} pictures; "
             "take a share or a number that leaves some in both halves"

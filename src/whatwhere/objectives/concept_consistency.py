@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from whatwhere.parallel import total, world
 from whatwhere.records import Batch, Encoded, Losses, Phrases, Sizes
 
+SLOTS = 32  # phrases that the released code makes room for in every picture
+
 
 def phrase_vectors(
     words: Float[Tensor, "batch words dim"], phrases: Phrases
@@ -33,19 +35,23 @@ def look(
     query: Float[Tensor, "phrases dim"],
     picture: Int[Tensor, " phrases"],
     temperature: float,
+    over: Literal["regions", "phrases"] = "regions",
+    slots: int = 0,
 ) -> Float[Tensor, "phrases dim"]:
     """Unit vectors of what each query attends to among its picture's regions.
 
-    Queries are laid out in a table with as many columns as the busiest picture has phrases, so no
-    picture's regions are copied; `picture` must be ascending.
+    Queries are laid out in a table with as many columns as the busiest picture has phrases (or
+    `slots`), so no picture's regions are copied; `picture` must be ascending. The shares of all
+    regions sum to 1, or `over` the phrases: then those of one region do, empty columns included.
     """
     counts = torch.bincount(picture, minlength=len(regions))
     column = torch.arange(len(picture), device=picture.device)
     column = column - (counts.cumsum(0) - counts)[picture]
-    width = int(counts.max()) if len(picture) else 0
+    width = max(slots, int(counts.max()) if len(picture) else 0)
     table = query.new_zeros(len(regions), width, query.shape[-1])
     table = table.index_put((picture, column), query)
-    attention = torch.bmm(table, regions.mT).div(temperature).softmax(dim=-1)
+    attention = torch.bmm(table, regions.mT).div(temperature)
+    attention = attention.softmax(dim=-1 if over == "regions" else 1)
     return F.normalize(torch.bmm(attention, regions)[picture, column], dim=-1)
 
 
@@ -59,6 +65,9 @@ class ConceptConsistency:
                 only other processes mention enter as zero vectors (as released). "global":
                 prototypes from the captions of all processes, so that two processes equal one
                 big batch.
+    attention   what the shares of a phrase's attention sum to 1 over: its picture's "regions", or
+                the "phrases" that a region is shared among, with 32 places of which empty ones
+                take part as zero vectors (an option of the released code, in no published setting).
     momentum    weight of a concept's prototype of earlier steps (0 in all published settings).
     """
 
@@ -68,6 +77,7 @@ class ConceptConsistency:
     momentum: float = 0.0
     target: Literal["concept", "argmax"] = "concept"
     prototypes: Literal["local", "global"] = "global"
+    attention: Literal["regions", "phrases"] = "regions"
 
     def build(self, sizes: Sizes) -> "ConceptConsistencyObjective":
         if sizes.concepts == 0:
@@ -92,6 +102,8 @@ class ConceptConsistencyObjective(nn.Module):
         phrases = batch.phrases
         if phrases is None:
             raise ValueError("concept_consistency needs phrases; give the recipe a concept bank")
+        if encoded.texts.words.shape[1] == 0:
+            raise ValueError("concept_consistency looks at words; set text.projects=words")
         words, regions = encoded.texts.words.float(), encoded.images.regions.float()
         present = self._present(phrases.concept)
         if len(present) == 0 or (len(phrases.concept) == 0 and not self._shared()):
@@ -107,6 +119,8 @@ class ConceptConsistencyObjective(nn.Module):
                 query=classes[own],
                 picture=phrases.caption,
                 temperature=self.settings.temperature,
+                over=self.settings.attention,
+                slots=SLOTS if self.settings.attention == "phrases" else 0,
             )
             logits = self.settings.scale * seen @ classes.mT
         hits = (logits.argmax(dim=1) == own).float()

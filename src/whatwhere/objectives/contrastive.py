@@ -24,6 +24,17 @@ def info_nce(pairs: Pairs, *, scale: Float[Tensor, ""] | float) -> Float[Tensor,
     return (to_text + to_image) / 2
 
 
+def clamped_exp(logit_scale: nn.Parameter, *, most: float) -> Float[Tensor, ""]:
+    """1 / temperature, clamped before use as if after every step (SimZSS, CLIPpy: [0, ln 100]).
+
+    The parameter itself is clamped: a clamp inside the graph would leave it without gradient once
+    it is outside.
+    """
+    with torch.no_grad():
+        logit_scale.clamp_(0, math.log(most))
+    return logit_scale[0].exp()
+
+
 @dataclass(frozen=True)
 class Contrastive:
     weight: float = 1.0
@@ -50,14 +61,7 @@ class ContrastiveObjective(nn.Module):
         self.logit_scale = nn.Parameter(start, requires_grad=settings.learn_temperature)
 
     def scale(self) -> Float[Tensor, ""]:
-        """1 / temperature, clamped before use as if after every step (SimZSS, CLIPpy: [0, ln 100]).
-
-        The parameter itself is clamped: a clamp inside the graph would leave it without gradient
-        once it is outside.
-        """
-        with torch.no_grad():
-            self.logit_scale.clamp_(0, math.log(self.settings.max_scale))
-        return self.logit_scale[0].exp()
+        return clamped_exp(self.logit_scale, most=self.settings.max_scale)
 
     def forward(self, batch: Batch, encoded: Encoded) -> Losses:
         scale = self.scale()

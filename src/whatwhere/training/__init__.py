@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from whatwhere.model import Model
-from whatwhere.parallel import rank, world
+from whatwhere.parallel import rank, total, world
 from whatwhere.records import Batch, Losses, to
 from whatwhere.training import checkpoints
 from whatwhere.training.logs import Log
@@ -69,6 +69,7 @@ def train(
     uninterrupted one on the same machine. Ctrl-C keeps the steps done so far. `validate` is called
     in every process, because comparing pictures with captions asks all of them.
     """
+    assert not settings.epochs and not settings.lr_for, "only schedule.for_data knows the data"
     device = pick_device(settings.device)
     step.to(device).train()
     adam = optimizer(step, settings)
@@ -105,12 +106,12 @@ def train(
             done += 1
             bar.update()
             last = done == settings.steps
-            if main and (last or _every(settings.log_every, done)):
+            if last or _every(settings.log_every, done):
                 report = _report(losses, settings, done)
                 pace = len(batch.tokens.ids) * world() * (done - timed)
                 report["samples_per_second"] = pace / (time.perf_counter() - clock)
-                assert log is not None
-                log.write(done, report)
+                if log is not None:
+                    log.write(done, report)
                 bar.set_postfix({name: f"{value:.3g}" for name, value in report.items()})
                 latest |= report
                 clock, timed = time.perf_counter(), done
@@ -178,15 +179,16 @@ def _take(
         group["lr"] = lr_at(done, settings)
     with autocast(batch.tokens.ids.device, settings):
         losses = step(batch)
-    total = losses.total
-    if not torch.isfinite(total):
+    loss = losses.total
+    if not torch.isfinite(loss):
         terms = {name: value.item() for name, value in losses.terms.items()}
         raise ValueError(
             f"the loss is not finite in step {done} ({terms}); checkpoints before it are kept. "
             "Start again in another --out with a lower training.lr or a smaller training.clip"
         )
     adam.zero_grad(set_to_none=True)
-    total.backward()
+    loss.backward()
+    _refuse_unused(step)
     if settings.clip:
         weights = [w for group in adam.param_groups for w in group["params"]]
         torch.nn.utils.clip_grad_norm_(weights, settings.clip)
@@ -194,8 +196,21 @@ def _take(
     return losses
 
 
+def _refuse_unused(step: nn.Module) -> None:
+    """Several processes wait for the gradient of every weight, so there must be one."""
+    if world() == 1:
+        return
+    learning = (item for item in step.named_parameters() if item[1].requires_grad)
+    unused = [name.removeprefix("module.") for name, weight in learning if weight.grad is None]
+    if unused:
+        raise ValueError(
+            f"nothing depends on {', '.join(unused[:3])}, which stops training in several "
+            "processes; leave that part out (a CLS token needs pool.how=cls or pool.with_cls=True)"
+        )
+
+
 def _report(losses: Losses, settings: Training, done: int) -> dict[str, float]:
+    """Averages over processes."""
     values = {"loss": losses.total} | losses.terms | losses.report
-    return {name: value.item() for name, value in values.items()} | {
-        "lr": lr_at(done - 1, settings)
-    }
+    means = total(torch.stack([value.detach().float() for value in values.values()])) / world()
+    return dict(zip(values, means.tolist(), strict=True)) | {"lr": lr_at(done - 1, settings)}

@@ -85,13 +85,16 @@ def read_weights(folder: Path, module: nn.Module) -> None:
 
 def read_optimizer(folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Put the moments of every weight back, on the weight's device."""
-    stored = load_file(folder / "optimizer.safetensors")
+    try:
+        stored = load_file(folder / "optimizer.safetensors")
+    except (SafetensorError, FileNotFoundError) as error:
+        raise ValueError(
+            f"the optimizer's state in {folder} is missing or damaged ({error}); delete that folder"
+        ) from None
     for name, weight in module.named_parameters():
         if f"{name}/step" in stored:
             optimizer.state[weight] = {
-                key: stored[f"{name}/{key}"]
-                if key == "step"
-                else stored[f"{name}/{key}"].to(weight)
+                key: stored[f"{name}/{key}"].to(weight.device)
                 for key in ("step", "exp_avg", "exp_avg_sq")
             }
 

@@ -8,6 +8,9 @@ from typing import Literal
 class Training:
     """AdamW with linear warm-up and half a cosine to zero, counted in steps.
 
+    epochs        passes over the data instead of `steps`; 0: steps
+    lr_for        batch size that `lr` is given for: the rate used is lr * batch / lr_for, as
+                  SimZSS scales it (by 256); 0: `lr` as it is
     warmup        share of all steps below 1, or a number of steps
     clip          largest norm of the gradient; 0 leaves it as it is
     precision     bf16: matrix products in bfloat16, logits and losses in float32
@@ -16,7 +19,9 @@ class Training:
     """
 
     steps: int = 1000
+    epochs: float = 0.0
     lr: float = 1e-3
+    lr_for: int = 0
     warmup: float = 0.1
     weight_decay: float = 0.2
     betas: tuple[float, float] = (0.9, 0.98)
@@ -32,5 +37,5 @@ class Training:
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise ValueError(f"training.steps={self.steps}; take 1 or more")
-        if self.lr <= 0 or self.warmup < 0 or self.clip < 0:
-            raise ValueError("training.lr must be above 0, warmup and clip 0 or more")
+        if self.lr <= 0 or min(self.warmup, self.clip, self.epochs, self.lr_for) < 0:
+            raise ValueError("training.lr must be above 0; warmup, clip, epochs, lr_for 0 or more")

@@ -6,8 +6,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from whatwhere.captions.reading import PHOTOS, lines, usable
+from whatwhere.captions.reading import lines, usable
 from whatwhere.captions.samples import FilePart, Sample, Skipped, printable
+from whatwhere.pictures import PHOTOS
 
 LOOKS_FOR = "a folder of photos (jpg, png, webp, ...) with a .txt beside each, a caption a line"
 
