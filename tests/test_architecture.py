@@ -11,13 +11,15 @@ import pytest
 import whatwhere
 
 ROOT = Path(whatwhere.__file__).parent
-BASE = {"records", "parallel", "transforms", "pictures"}
+BASE = {"records", "parallel", "projection", "transforms", "pictures", "weights"}
 PARTS = {
     "captions",
     "concepts",
+    "curation",
     "encoders",
     "heads",
     "pooling",
+    "grouping",
     "similarity",
     "objectives",
     "benchmarks",
@@ -30,8 +32,9 @@ MAY_IMPORT = {
     "segmenter": BASE | {"model", "concepts"},
     "recipes": BASE | PARTS | MIDDLE,
     "report": BASE | PARTS | MIDDLE,  # pages of what others found
-    "runs": BASE | PARTS | MIDDLE | {"recipes"},
-    "commands": BASE | PARTS | MIDDLE | {"recipes", "report", "runs"},
+    "released": BASE | PARTS | MIDDLE | {"recipes"},  # files of other code, as recipes and weights
+    "runs": BASE | PARTS | MIDDLE | {"recipes", "released"},
+    "commands": BASE | PARTS | MIDDLE | {"recipes", "report", "released", "runs"},
     "__init__": {"runs"},  # the name `load`, fetched when it is asked for
     "__main__": {"commands"},
 }
@@ -159,7 +162,10 @@ def cpu_seconds(argv):
 QUICK = [
     ["-c", "import whatwhere"],
     ["-m", "whatwhere", "--help"],
-    *(["-m", "whatwhere", verb, "--help"] for verb in ("segment", "train", "evaluate", "demo")),
+    *(
+        ["-m", "whatwhere", verb, "--help"]
+        for verb in ("segment", "group", "train", "evaluate", "export", "curate", "demo")
+    ),
 ]
 
 

@@ -5,11 +5,13 @@ import inspect
 import json
 import pkgutil
 from dataclasses import MISSING, fields, is_dataclass, replace
+from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
 
+import whatwhere
 import whatwhere.benchmarks
 import whatwhere.captions.kinds
 import whatwhere.encoders
@@ -20,7 +22,11 @@ import whatwhere.similarity
 from whatwhere.captions.batches import Batches
 from whatwhere.captions.sources import Source
 from whatwhere.concepts.bank import Bank
-from whatwhere.recipes import from_json, load, names, to_json
+from whatwhere.concepts.word_prompts import WordPrompts
+from whatwhere.encoders.timm_model import Timm
+from whatwhere.pooling.groups import Groups
+from whatwhere.recipes import from_json, load, names, override, to_json
+from whatwhere.recipes.cocu import BorrowedPrompts
 from whatwhere.records import (
     Batch,
     Encoded,
@@ -42,15 +48,18 @@ from whatwhere.scenes.source import Scenes
 from whatwhere.scenes.world import World
 from whatwhere.training.schedule import optimizer
 
-DIM, WIDTH, ROWS, COLS, WORDS, CONCEPTS = 12, 16, 3, 5, 7, 9
+DIM, WIDTH, ROWS, COLS, WORDS, CONCEPTS = 12, 64, 3, 5, 7, 9
 SIZES = Sizes(dim=DIM, width=WIDTH, concepts=CONCEPTS, pretrained=False)
 
 # How to build what has no small or offline default; the settings are checked all the same.
 BUILT_WITH = {
     "Timm": {"name": "test_vit"},
     "ClipText": {"width": 24, "layers": 1, "heads": 2, "context": 11},
+    "Groups": {"depths": (1, 1), "heads": (2, 3), "tokens": (6,), "groups": (4,)},
     "Whiten": {"size": DIM},
+    "Denoise": {"weights": "random", "grid": 4},
 }
+NOT_LOCAL = {"Denoise": "its patches see one another"}
 NOT_HERE = {"HuggingFaceText": "needs a folder of weights: tests/encoders/test_hf_text.py"}
 
 
@@ -122,7 +131,8 @@ def example(batch, *, phrases):
     texts = EncodedTexts(unit(batch, WORDS, DIM), unit(batch, DIM))
     scores = images.image @ texts.caption.mT
     pairs = Pairs(image_to_text=scores, text_to_image=scores.mT)
-    return Batch(tokens, phrases=found), Encoded(images, texts, pairs)
+    prompts = unit(2 * batch, DIM)
+    return Batch(tokens, phrases=found), Encoded(images, texts, pairs, prompts)
 
 
 @pytest.mark.parametrize("phrases", [0, 1, 5])
@@ -153,8 +163,10 @@ def test_an_objective_teaches_something(cls):
 @pytest.mark.parametrize("cls", settings(whatwhere.pooling))
 def test_a_pooling_shares_out_every_patch(cls, batch):
     patches = torch.randn(batch, ROWS, COLS, DIM, requires_grad=True)
-    pooled = built(cls)(ImageFeatures(patches, torch.randn(batch, DIM)))
+    pool = built(cls, replace(SIZES, width=DIM))
+    pooled = pool(ImageFeatures(patches, torch.randn(batch, DIM)))
     assert isinstance(pooled, Pooled)
+    assert cls(**BUILT_WITH.get(cls.__name__, {})).dim(DIM) == DIM
     assert pooled.image.shape == (batch, DIM) and pooled.regions.shape[::2] == (batch, DIM)
     if pooled.where is None:
         assert torch.equal(pooled.regions, patches.flatten(1, 2))
@@ -162,7 +174,7 @@ def test_a_pooling_shares_out_every_patch(cls, batch):
         assert pooled.where.shape == (batch, pooled.regions.shape[1], ROWS * COLS)
         assert (pooled.where >= 0).all()
         torch.testing.assert_close(pooled.where.sum(dim=1), torch.ones(batch, ROWS * COLS))
-    pooled.image.sum().backward()
+    pooled.image.square().sum().backward()  # a norm keeps the sum
     assert patches.grad is not None and patches.grad.abs().sum() > 0
 
 
@@ -179,8 +191,9 @@ def test_a_head_maps_patches_and_cls_into_the_joint_space(cls):
     assert found.patches.shape == (2, ROWS, COLS, dim) and found.patches.isfinite().all()
     assert found.cls is not None and found.cls.shape == (2, dim)
     assert head(ImageFeatures(features.patches)).cls is None
-    pixel = head(ImageFeatures(features.patches[:, 1:2, 2:3])).patches
-    torch.testing.assert_close(found.patches[:, 1:2, 2:3], pixel)
+    if cls.__name__ not in NOT_LOCAL:
+        pixel = head(ImageFeatures(features.patches[:, 1:2, 2:3])).patches
+        torch.testing.assert_close(found.patches[:, 1:2, 2:3], pixel)
 
 
 @pytest.mark.parametrize("batch", [1, 4])
@@ -258,7 +271,11 @@ def test_a_kind_of_captions_says_what_it_looks_for(module, tmp_path):
     assert list(inspect.signature(module.pairs).parameters) == ["path", "skipped"]
 
 
-LOADERS = [m for m in modules(whatwhere.benchmarks) if "load" in vars(m)]
+BROUGHT = [  # by parts that have a benchmark of their own
+    importlib.import_module(f"whatwhere.{file.parent.name}.benchmark")
+    for file in sorted(Path(whatwhere.__path__[0]).glob("*/benchmark.py"))
+]
+LOADERS = [m for m in (*modules(whatwhere.benchmarks), *BROUGHT) if "load" in vars(m)]
 
 
 @pytest.mark.parametrize("module", LOADERS, ids=lambda module: module.__name__)
@@ -275,8 +292,15 @@ WORLD = World(height=32, width=48, kinds=("boat", "cat", "tree"), scale=1.2)
 
 @pytest.mark.parametrize("name", names())
 def test_a_recipe_builds_without_any_file_and_takes_a_step(name):
-    """At its own size but on four pictures of a few patches, which makes every recipe quick."""
+    """On four pictures of a few patches, and with small towers in the place of large ones."""
     recipe = load(name)
+    if isinstance(recipe.image, Timm):
+        recipe = override(recipe, ["image.name=test_vit", "text.layers=1"])
+        recipe = override(recipe, ["text.width=16", "text.heads=2"])
+    if isinstance(recipe.pool, Groups):
+        recipe = override(recipe, ["image.width=12", "pool.depths=(1,1,1)", "text.layers=1"])
+    if isinstance(recipe.extra_prompts, BorrowedPrompts):  # which need a sidecar
+        recipe = replace(recipe, extra_prompts=WordPrompts())
     bank = None
     if recipe.concepts is not None:
         bank = Bank.parse(["|".join(forms) for forms in WORLD.concepts])
@@ -289,6 +313,7 @@ def test_a_recipe_builds_without_any_file_and_takes_a_step(name):
         replace(recipe.batching, batch=4, size=(2 * encoder.patch, 3 * encoder.patch), workers=0),
         tokenizer=step.model.text_encoder.tokenizer,
         find_phrases=None if bank is None else bank.matcher(),
+        draw_prompts=recipe.extra_prompts,
         seed=0,
     )
     adam = optimizer(step, recipe.training)

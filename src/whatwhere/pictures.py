@@ -8,6 +8,8 @@ import numpy as np
 from jaxtyping import Int64
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+PHOTOS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")  # endings of files
+
 
 @dataclass(frozen=True)
 class Item:

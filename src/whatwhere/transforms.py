@@ -61,6 +61,19 @@ def centre_crop(height: int, width: int, *, size: tuple[int, int]) -> View:
     return View(((height - rows) / 2, (width - cols) / 2, rows, cols), size)
 
 
+def centre_square(picture: Image.Image, *, side: int) -> Image.Image:
+    """Short side resized to `side`, then the square in the centre: how CLIP and SimZSS evaluate.
+
+    Pixel for pixel torchvision's Resize and CenterCrop (sizes cut off, offsets rounded).
+    `centre_crop` resizes the box alone, which moves pixels by up to half of one.
+    """
+    short = min(picture.size)
+    width, height = (side * length // short for length in picture.size)
+    left, top = round((width - side) / 2), round((height - side) / 2)
+    resized = picture.resize((width, height), Image.Resampling.BICUBIC)
+    return resized.crop((left, top, left + side, top + side))
+
+
 def random_crop(
     height: int,
     width: int,

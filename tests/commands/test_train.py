@@ -94,7 +94,8 @@ def test_every_setting_is_shown_and_can_be_changed(capsys):
         ([], [*SETTINGS, "steps=0"], "training.steps=0; take 1 or more"),
         ([], [*SETTINGS, "training.device=abacus"], "no device 'abacus' here"),
         ([], ["lrr=1"], "did you mean training.lr"),
-        ([], [*SETTINGS, "held_out=0"], "held_out=0 holds out 0 of 24"),
+        ([], [*SETTINGS, "held_out=24"], "held_out=24 holds out 24 of 24"),
+        ([], ["pool=none"], "no recipe works without pool; take pool=module:Class"),
         ([], [*SETTINGS, "batching.batch=64"], "do not fill a batch of 64"),
         ([], [*SETTINGS, "batching.size=(33, 48)"], "do not divide into patches of 8; use 32x48"),
         ([], [*SETTINGS, "caching.folder=cache"], "only of a frozen image encoder"),
@@ -126,7 +127,7 @@ def test_a_run_needs_a_folder_of_its_own(tmp_path, capsys):
 
 def test_nothing_to_resume_is_told(tmp_path, capsys):
     assert train("--out", tmp_path / "run", "--resume") == 2
-    assert_one_line(capsys, "holds no checkpoint")
+    assert_one_line(capsys, "no checkpoint to go on from; start the run without --resume")
 
 
 def assert_one_line(capsys, said):

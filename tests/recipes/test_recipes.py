@@ -3,6 +3,7 @@
 import json
 import sys
 from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import pytest
 
@@ -26,6 +27,27 @@ def test_a_recipe_with_every_kind_of_value_comes_back():
         concepts=load("photos").concepts,
     )
     assert from_json(json.loads(json.dumps(to_json(changed)))) == changed != recipe
+
+
+@dataclass(frozen=True)
+class Picky:
+    how: Literal["max", "mean"] = "max"
+
+
+def test_a_recipe_made_in_python_is_held_to_its_choices_too():
+    recipe = replace(load("scenes"), pool=Picky(), objectives=(Picky("mean"),))
+    wrong: Any = {"how": "most"}
+    wrong = Picky(**wrong)
+    with pytest.raises(ValueError, match=r"pool\.how takes max or mean; got 'most'"):
+        replace(recipe, pool=wrong)
+    with pytest.raises(ValueError, match=r"objectives\.picky\.how takes max or mean; got 'most'"):
+        replace(recipe, objectives=(wrong,))
+
+
+@pytest.mark.parametrize("part", ["image", "text", "pool", "head", "similarity"])
+def test_a_recipe_without_a_part_that_it_needs_is_an_error(part):
+    with pytest.raises(ValueError, match=f"no recipe works without {part}"):
+        replace(load("scenes"), **{part: None})
 
 
 def test_only_plain_values_become_json():
@@ -68,6 +90,7 @@ def test_a_class_of_a_module_that_was_imported_is_trusted():
 
 TEXT = """
 from dataclasses import dataclass, replace
+from typing import Any, Literal
 from whatwhere.recipes import load
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields, is_dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from whatwhere.captions.batches import Batching
 from whatwhere.captions.cached import Caching
@@ -26,6 +26,8 @@ from whatwhere.heads.identity import Identity
 from whatwhere.segmenter.reading import Reading
 from whatwhere.similarity.cosine import Cosine
 from whatwhere.training.settings import Training
+
+Settings = TypeVar("Settings")
 
 
 @dataclass(frozen=True)
@@ -39,25 +41,44 @@ class Recipe:
     head: Any = Identity()
     similarity: Any = Cosine()
     concepts: Concepts | None = None  # None: no phrases are looked for
+    extra_prompts: Any = None  # drawn for each picture beside its caption; None: none are
     captions: Any = None  # a source of pairs that needs no path (`--captions` goes before it)
-    held_out: int | float = 0.05  # share or number of pictures never trained on, for retrieval
+    held_out: int | float = 0.05  # share or number of pictures kept for validation; 0: none
     batching: Batching = Batching()
     caching: Caching = Caching()
     training: Training = Training()
     reading: Reading = Reading()
 
+    def __post_init__(self) -> None:
+        for part in ("image", "text", "pool", "head", "similarity"):
+            if getattr(self, part) is None:
+                raise ValueError(f"no recipe works without {part}; take {part}=module:Class")
+        _check_choices(self)
+
 
 def names() -> list[str]:
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    """A file's `recipe` has the file's name, its other recipes the file's name and their own.
+
+    >>> {"simzss", "simzss-b-448"} <= set(names())  # `recipe` and `b_448` in simzss.py
+    True
+    """
+    found = []
+    for file in pkgutil.iter_modules(__path__):
+        for name, value in vars(_import(f"{__name__}.{file.name}")).items():
+            if isinstance(value, Recipe):
+                variant = "" if name == "recipe" else f"-{name.replace('_', '-')}"
+                found.append(file.name + variant)
+    return sorted(found)
 
 
 def load(name: str) -> Recipe:
-    """`scenes` is whatwhere.recipes.scenes:recipe; `my.module:fast` and `file.py:fast` as given."""
+    """`simzss-s` is whatwhere.recipes.simzss:s; `my.module:fast` and `file.py:fast` as given."""
     module, _, attribute = name.partition(":")
     if module.endswith(".py") or ":" in name:
         found = bring(module)
     elif name in names():
-        found = _import(f"{__name__}.{name}")
+        file, _, variant = name.partition("-")
+        found, attribute = _import(f"{__name__}.{file}"), variant.replace("-", "_")
     else:
         close = get_close_matches(name, names(), n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
@@ -74,7 +95,7 @@ def load(name: str) -> Recipe:
     return recipe
 
 
-def override(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
+def override(recipe: Settings, assignments: Iterable[str]) -> Settings:
     """A copy with `training.lr=1e-4`, `pool=my.module:MyPool` or a shortened `lr=1e-4` applied.
 
     A key may leave out what stands before it when that is not ambiguous. Objectives are addressed
@@ -167,6 +188,16 @@ def _from_file(path: Path):
     return module
 
 
+def _check_choices(node: Any, before: tuple[str, ...] = ()) -> None:
+    """ValueError for a setting, however deep, that is none of its annotated literals."""
+    hints = typing.get_type_hints(type(node)) if is_dataclass(node) else {}
+    for key, value in _children(node).items():
+        hint = hints.get(key)
+        if get_origin(hint) is Literal and value not in get_args(hint):
+            raise ValueError(f"{'.'.join((*before, key))} takes {_said(hint)}; got {value!r}")
+        _check_choices(value, (*before, key))
+
+
 def _children(node: Any) -> dict[str, Any]:
     if is_dataclass(node) and not isinstance(node, type):
         return {f.name: getattr(node, f.name) for f in fields(node)}
@@ -179,7 +210,7 @@ def _snake(name: str) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
-def _full_path(recipe: Recipe, path: str) -> list[str]:
+def _full_path(recipe: Any, path: str) -> list[str]:
     keys, known = tuple(path.split(".")), paths(recipe)
     if keys in known:
         return list(keys)
