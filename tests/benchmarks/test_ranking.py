@@ -119,3 +119,10 @@ def test_recalls_are_told_both_ways_with_what_was_left_out():
 def test_nothing_counted_has_no_value():
     nothing = top_k(("cat", "dog"), np.zeros(0), np.zeros(0, np.int64), expected=0)
     assert math.isnan(nothing.top1) and math.isnan(nothing.mean_per_class)
+
+
+def test_what_is_no_number_is_never_right():
+    ranking = Ranking(3)
+    right = torch.eye(3, 12).bool()
+    ranking.see(slice(0, 3), torch.full((3, 12), torch.nan), right)
+    assert ranking.recall(1) == 0

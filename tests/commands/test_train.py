@@ -91,7 +91,7 @@ def test_every_setting_is_shown_and_can_be_changed(capsys):
         (["--captions", "unusable"], SMALL, "no usable pair at unusable"),
         (["--captions", "unusable", "--kind", "foldr"], SMALL, "no kind of captions is called"),
         ([], ["captions=none"], "say where yours are: --captions"),
-        ([], [*SETTINGS, "steps=0"], "training.steps=0; take 1 or more"),
+        ([], [*SETTINGS, "steps=0"], "one of them says how long"),
         ([], [*SETTINGS, "training.device=abacus"], "no device 'abacus' here"),
         ([], ["lrr=1"], "did you mean training.lr"),
         ([], [*SETTINGS, "held_out=24"], "held_out=24 holds out 24 of 24"),

@@ -71,6 +71,8 @@ def test_a_killed_run_goes_on_with_the_missing_parts(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         written(tmp_path / "s", stopping)
+    with pytest.raises(ValueError, match="has 1 of 3 parts; run `whatwhere curate rewrite` again"):
+        Sidecar(tmp_path / "s")
     written(tmp_path / "s", stopping)
     assert asked == [0, 2, 2, 4]
     assert len(Sidecar(tmp_path / "s")) == 5

@@ -127,3 +127,10 @@ def test_a_finished_run_that_is_resumed_stays_as_it_is(tmp_path):
 def test_nothing_to_resume_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="no checkpoint to go on from; start the run without"):
         run_training(small(), out=tmp_path / "nothing", resume=True)
+
+
+def test_a_run_is_not_resumed_with_a_cache_that_it_did_not_have(tmp_path):
+    run_training(small("image.frozen=True", "training.steps=2"), out=tmp_path / "run")
+    cached = ["image.frozen=True", "training.steps=2", f"caching.folder={tmp_path / 'cache'}"]
+    with pytest.raises(ValueError, match="other settings"):
+        run_training(small(*cached), out=tmp_path / "run", resume=True)

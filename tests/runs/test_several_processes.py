@@ -53,6 +53,16 @@ def test_two_processes_learn_what_one_does(tmp_path, capsys):
     assert lost[1] == pytest.approx(lost[0], rel=1e-4), "the log shows the mean of all processes"
 
 
+def test_two_processes_fit_one_head_and_share_its_cache(tmp_path):
+    settings = ["head=whatwhere.heads.whiten:Whiten", "head.size=8", "head.pictures=6"]
+    settings += ["image.frozen=True", f"caching.folder={tmp_path / 'cache'}"]
+    port, argv = free_port(), command(tmp_path / "run", *settings)
+    both = [start(as_torchrun_does, rank, 2, port, tmp_path, argv) for rank in range(2)]
+    assert [ended(process) for process in both] == [0, 0]
+    assert len(list((tmp_path / "cache").glob("head-*.safetensors"))) == 1
+    assert len([path for path in (tmp_path / "cache").iterdir() if path.is_dir()]) == 1
+
+
 def hear(rank, port, folder):
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     dist.init_process_group("gloo", rank=rank, world_size=2)

@@ -47,6 +47,14 @@ def test_a_region_is_scored_among_all_names_and_among_those_that_fit_the_window(
                 assert found[b, j, k].item() == pytest.approx(among_all * among_kept, abs=1e-6)
 
 
+def test_an_equal_synonym_changes_no_score(images):
+    names = unit(7, 8)
+    alone = region_scores(images, names, rule=RULE)
+    twice = names[[0, 0, 1, 2, 3, 3, 3, 4, 5, 6]]
+    owner = torch.tensor([0, 0, 1, 2, 3, 3, 3, 4, 5, 6])
+    assert_close(region_scores(images, twice, rule=RULE, owner=owner), alone)
+
+
 def test_fewer_names_than_are_kept_all_count(images):
     found = region_scores(images, unit(2, 8), rule=RULE)
     assert (found > 0).all()

@@ -44,7 +44,7 @@ def test_every_step_has_a_rate_above_zero_that_never_exceeds_the_full_one(steps,
 
 
 def test_epochs_become_steps_rounded_up_once():
-    settings = Training(steps=7, epochs=2.5)
+    settings = Training(steps=0, epochs=2.5)
     assert [for_data(settings, samples=10, batch=b).steps for b in (1, 4, 5, 60)] == [25, 7, 5, 1]
     assert for_data(Training(steps=7), samples=10, batch=4).steps == 7
 
@@ -57,7 +57,7 @@ def test_the_rate_grows_with_the_batch_from_the_batch_it_is_given_for():
 
 
 def test_what_is_worked_out_once_stays_as_it_is():
-    done = for_data(Training(epochs=3.0, lr=0.1, lr_for=2), samples=11, batch=4)
+    done = for_data(Training(steps=0, epochs=3.0, lr=0.1, lr_for=2), samples=11, batch=4)
     assert for_data(done, samples=50, batch=8) == done
     assert replace(done, steps=1000, lr=0.1) == replace(Training(), lr=0.1)
 
@@ -73,7 +73,7 @@ def test_golden_simzss_schedule():
         assert rates == pytest.approx(case["lr"], rel=1e-12, abs=1e-18)
     for case in stored["batches"]:  # the same number of pictures, up to what rounding adds
         steps = for_data(
-            Training(epochs=1.0), samples=case["num_samples"], batch=case["global_batch"]
+            Training(steps=0, epochs=1.0), samples=case["num_samples"], batch=case["global_batch"]
         ).steps
         assert steps <= case["batches_per_epoch"] < steps + case["workers"]
 
@@ -118,3 +118,9 @@ def test_decay_shrinks_a_weight_without_gradient_by_rate_times_decay():
 def test_nothing_to_train_is_an_error():
     with pytest.raises(ValueError, match="nothing to train"):
         optimizer(nn.Linear(2, 3).requires_grad_(False), Training())
+
+
+@pytest.mark.parametrize(("steps", "epochs"), [(5, 2.0), (0, 0.0)])
+def test_either_steps_or_epochs_say_how_long(steps, epochs):
+    with pytest.raises(ValueError, match="one of them says how long"):
+        for_data(Training(steps=steps, epochs=epochs), samples=10, batch=2)

@@ -77,13 +77,16 @@ def load(root: str, split: str = "all") -> Classified:
     listed = _listed(lists / "classes.txt")
     if listed is None:
         listed = {name: (name.replace("_", " "),) for name in sorted({name for _, name in found})}
-    rows = {name: row for row, names in enumerate(listed.values()) for name in names}
+    said = [name for names in listed.values() for name in names]
+    rows = {n: row for row, names in enumerate(listed.values()) for n in names if said.count(n) < 2}
     rows |= {name: row for row, name in enumerate(listed)}
     for photo, name in found:
         if name not in rows:
             close = get_close_matches(name, rows, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise ValueError(f"{lists / 'classes.txt'} lacks the class {name!r} of {photo}{hint}")
+            raise ValueError(
+                f"{lists / 'classes.txt'} has no class, or several, {name!r} as of {photo}{hint}"
+            )
     return Classified(
         name=lists.resolve().name,
         files=tuple((_key(photo, where), photo, rows[name]) for photo, name in found),
@@ -179,8 +182,8 @@ def _table(file: Path, text: str) -> Iterator[tuple[int, dict]]:
 
 def _cell(row: dict, wanted: tuple[str, ...]) -> str | None:
     """The first of the wanted columns that says something."""
-    cells = (row.get(name) for name in wanted)
-    return next((str(cell).strip() for cell in cells if str(cell or "").strip()), None)
+    cells = (str(row[name]).strip() for name in wanted if row.get(name) is not None)
+    return next((cell for cell in cells if cell), None)
 
 
 def _listed(file: Path) -> dict[str, tuple[str, ...]] | None:

@@ -36,7 +36,7 @@ def fields(path: Path, name: str) -> list[np.ndarray]:
         raise ValueError(f"{path} is no MATLAB 5 file; save it with `save -v7` or older")
     try:
         return [array for matrix in _matrices(data[128:]) for array in _find(matrix, name)]
-    except (struct.error, zlib.error, ValueError, IndexError, KeyError, StopIteration) as error:
+    except (struct.error, zlib.error, ValueError, IndexError, KeyError, RuntimeError) as error:
         raise ValueError(f"{path} is damaged or of a kind not read here: {error}") from None
 
 

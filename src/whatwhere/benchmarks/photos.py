@@ -41,7 +41,7 @@ class Photos:
         """Photos as their pixels are stored: masks are drawn on these, so EXIF turns nothing."""
         for index in range(len(self)) if indices is None else indices:
             key, photo, mask = self.files[index]
-            image, labels = _as_stored(photo), self._labels(mask)
+            image, labels = as_stored(photo), self._labels(mask)
             if labels.shape != (image.height, image.width):
                 raise ValueError(
                     f"{mask} is {labels.shape[0]}x{labels.shape[1]} and its photo "
@@ -63,7 +63,7 @@ class Photos:
             raise ValueError(f"{mask}: {error}") from None
 
 
-def _as_stored(photo: Path) -> Image.Image:
+def as_stored(photo: Path) -> Image.Image:
     """The pixels as stored, and no EXIF that would have them turned later."""
     try:
         with Image.open(photo) as file:

@@ -34,6 +34,7 @@ class Ranking:
         right: Bool[Tensor, "queries answers"],
     ) -> None:
         """Scores of some more answers for the queries `rows`."""
+        scores = scores.nan_to_num(nan=-torch.inf)  # what is no number is ahead of nothing
         best = scores.masked_fill(~right, -torch.inf).amax(dim=1)
         self.right[rows] = torch.maximum(self.right[rows], best)
         wrong = torch.cat([self.wrong[rows], scores.masked_fill(right, -torch.inf)], dim=1)

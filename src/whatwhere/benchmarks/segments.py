@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float64, Int64, Integer
 from PIL import Image
 
 from whatwhere.benchmarks import Benchmark, Item
-from whatwhere.benchmarks.photos import _as_stored
+from whatwhere.benchmarks.photos import as_stored
 from whatwhere.benchmarks.score import first, or_null, partial, percent
 
 
@@ -47,7 +47,7 @@ class Segments:
         """These photos, or all of them, read one at a time."""
         for index in range(len(self)) if indices is None else indices:
             key, photo, file = self.files[index]
-            image, maps = _as_stored(photo), self.read(file)
+            image, maps = as_stored(photo), self.read(file)
             for drawn in maps:
                 if drawn.shape != (image.height, image.width):
                     raise ValueError(

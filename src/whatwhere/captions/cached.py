@@ -150,14 +150,15 @@ def cache_features(
         if time.time() - left.stat().st_mtime > 3600:
             shutil.rmtree(left)
     missing = [
-        n
-        for n in range(-(-len(pairs) // SHARD))
-        if not (folder / f"shard-{n:05d}" / "checksums.json").is_file()
+        n for n in range(-(-len(pairs) // SHARD)) if not _complete(folder / f"shard-{n:05d}")
     ]
     todo = sum(min(SHARD, len(pairs) - n * SHARD) for n in missing)
     with tqdm(total=todo, desc="caching features", unit=" photos", disable=not missing) as bar:
         for number in missing:
             rows = range(number * SHARD, min((number + 1) * SHARD, len(pairs)))
+            if _complete(folder / f"shard-{number:05d}"):  # by another run, meanwhile
+                bar.update(len(rows))
+                continue
             _write_shard(folder / f"shard-{number:05d}", pairs, rows, encode, settings, size, bar)
     cached = CachedFeatures(folder, len(pairs))
     if check:
@@ -185,8 +186,16 @@ def _write_shard(shard: Path, pairs: Pairs, rows: range, encode, settings, size,
     (aside / "broken.json").write_text(json.dumps(broken))
     sums = {file.name: _checksum(file) for file in sorted(aside.iterdir())}
     (aside / "checksums.json").write_text(json.dumps(sums))
-    shutil.rmtree(shard, ignore_errors=True)  # one without checksums is not complete
+    if _complete(shard):  # another run was faster
+        shutil.rmtree(aside)
+        return
+    shutil.rmtree(shard, ignore_errors=True)
     aside.rename(shard)
+
+
+def _complete(shard: Path) -> bool:
+    """Checksums are written last, and a shard gets its name after them."""
+    return (shard / "checksums.json").is_file()
 
 
 def _picture(

@@ -24,7 +24,8 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--background",
         metavar="RULE",
-        help="what counts as no name: none, score:0.2, probability:0.5 or names:wall|floor,sky; "
+        help="what counts as no name: none, score:0.2, probability:0.5, region:0.9 or "
+        "names:wall|floor,sky; "
         "default: the recipe's",
     )
     parser.add_argument(

@@ -7,8 +7,8 @@ example:
   whatwhere curate rewrite  --out curated
   whatwhere curate audit    --captions my_photos/ --out curated
 
-Every step goes on where it was stopped. curated/sidecar/ is Parquet: key, concepts, scores. The
-model may be open_clip:ViT-B-16:clip.pt. `whatwhere curate STEP --help` tells more.
+embed and rewrite go on where they were stopped. curated/sidecar/ is Parquet: key, concepts, scores.
+The model may be open_clip:ViT-B-16:clip.pt. `whatwhere curate STEP --help` tells more.
 """
 
 from __future__ import annotations

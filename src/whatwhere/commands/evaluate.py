@@ -55,12 +55,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from whatwhere.benchmarks.segments import Segments
+    from whatwhere.recipes import bring
     from whatwhere.runs.evaluating import bank_of, measure, open_benchmark
     from whatwhere.runs.grouping import find_how
     from whatwhere.runs.sweeping import parse_sweep
 
     sweep = None if args.sweep is None else parse_sweep(args.sweep)
     benchmark = open_benchmark(args.benchmark, root=args.root, split=args.split)
+    for module in args.imports:
+        bring(module)
     how = None
     if args.how is not None or isinstance(benchmark, Segments):
         how = find_how(args.how or "principal", [s for s in args.set if s.startswith("how.")])

@@ -20,7 +20,7 @@ import json
 import sys
 from pathlib import Path
 
-from whatwhere.commands.segment import _outputs, find_photos
+from whatwhere.commands.segment import find_photos, outputs
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
         device=args.device,
         imports=args.imports,
     )
-    names = _outputs(files)
+    names = outputs(files)
     done, skipped = [], []
     for file in tqdm(files, desc="grouping", unit=" photos", disable=len(files) < 3):
         try:

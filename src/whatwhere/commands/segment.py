@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     segment, background = open_reading(args)
     out = Path(args.out)
     done, skipped = [], []
-    names = _outputs(files)
+    names = outputs(files)
     for file in tqdm(files, desc="segmenting", unit=" photos", disable=len(files) < 3):
         try:
             picture = read_photo(file)
@@ -92,7 +92,7 @@ def find_photos(given: list[str]) -> list[Path]:
     return list(found)
 
 
-def _outputs(files: list[Path]) -> dict[Path, str]:
+def outputs(files: list[Path]) -> dict[Path, str]:
     """A name for each file's results; photos of one name get a number."""
     names: dict[str, Path] = {}
     for file in files:

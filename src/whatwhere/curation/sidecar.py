@@ -41,7 +41,8 @@ def write_sidecar(
 ) -> None:
     """Parts that the folder lacks, from `borrow(rows)`; `decides` is what their contents follow."""
     _, parquet = _pyarrow()
-    said = json.dumps(decides | {"part": PART}, indent=1)
+    count = -(-len(keys) // PART)
+    said = json.dumps(decides | {"part": PART, "parts": count}, indent=1)
     about = folder / "about.json"
     if about.is_file() and about.read_text(encoding="utf-8") != said:
         raise ValueError(
@@ -50,7 +51,7 @@ def write_sidecar(
         )
     folder.mkdir(parents=True, exist_ok=True)
     write(about, said.encode())
-    parts = [folder / f"part-{n:05d}.parquet" for n in range(-(-len(keys) // PART))]
+    parts = [folder / f"part-{n:05d}.parquet" for n in range(count)]
     shown = np.array(names)
     with tqdm(total=len(keys), desc="borrowing concepts", unit=" pictures") as bar:
         for number, part in enumerate(parts):
@@ -78,8 +79,14 @@ class Sidecar:
         path = Path(folder).expanduser()
         if not (path / "about.json").is_file():
             raise ValueError(f"no sidecar at {folder}; write one with `whatwhere curate rewrite`")
+        parts = sorted(path.glob("part-*.parquet"))
+        expected = json.loads((path / "about.json").read_text(encoding="utf-8"))["parts"]
+        if len(parts) != expected:
+            raise ValueError(
+                f"the sidecar {folder} has {len(parts)} of {expected} parts; run `whatwhere curate "
+                "rewrite` again, which goes on where it stopped"
+            )
         try:
-            parts = sorted(path.glob("part-*.parquet"))
             table = pyarrow.concat_tables([parquet.read_table(part) for part in parts])
         except pyarrow.ArrowException as error:
             raise ValueError(f"cannot read the sidecar {folder}: {error}; delete it") from None

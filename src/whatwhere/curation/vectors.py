@@ -43,15 +43,20 @@ class Vectors:
     def open(cls, folder: Path) -> Vectors:
         if not (folder / "about.json").is_file():
             raise ValueError(f"no vectors in {folder}; run `whatwhere curate embed` first")
-        said = json.loads((folder / "about.json").read_text(encoding="utf-8"))
-        keys = tuple(json.loads((folder / "keys.json").read_text(encoding="utf-8")))
-        found = cls(folder, keys, said["identity"])
+        found = cls.peek(folder)
         if left := found.missing():
             raise ValueError(
                 f"{len(left)} of {len(found.shards)} shards in {folder} are missing; run "
                 "`whatwhere curate embed` again, which goes on where it stopped"
             )
         return found
+
+    @classmethod
+    def peek(cls, folder: Path) -> Vectors:
+        """What was begun in `folder`, complete or not."""
+        said = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+        keys = tuple(json.loads((folder / "keys.json").read_text(encoding="utf-8")))
+        return cls(folder, keys, said["identity"])
 
     def __len__(self) -> int:
         return len(self.keys)

@@ -40,7 +40,7 @@ def multi_label_nce(
 
 @dataclass(frozen=True)
 class MultiLabel:
-    """Needs prompts: --set prompts=whatwhere.concepts.word_prompts:WordPrompts."""
+    """Needs prompts: --set extra_prompts=whatwhere.concepts.word_prompts:WordPrompts."""
 
     weight: float = 1.0
     temperature: float = 0.07  # at the start; its own, not that of captions
@@ -67,7 +67,7 @@ class MultiLabelObjective(nn.Module):
         if encoded.prompts is None:
             raise ValueError(
                 "multi_label needs prompts; give the recipe "
-                "prompts=whatwhere.concepts.word_prompts:WordPrompts"
+                "extra_prompts=whatwhere.concepts.word_prompts:WordPrompts"
             )
         scale = clamped_exp(self.logit_scale, most=self.settings.max_scale)
         loss = multi_label_nce(encoded.images.image, encoded.prompts, scale=scale)

@@ -75,6 +75,7 @@ recipe = Recipe(
     extra_prompts=WordPrompts(count=3),
     batching=Batching(batch=4096, size=(224, 224), crop=(0.08, 1.0), mirror=True),
     training=Training(
+        steps=0,
         epochs=30.0,
         lr=1.6e-3,
         lr_for=4096,

@@ -52,9 +52,16 @@ recipe = Recipe(
     concepts=Concepts(),
     batching=Batching(batch=16_384, size=(224, 224), crop=(0.9, 1.0), captions="each"),
     training=Training(
-        epochs=10.0, lr=3e-5, lr_for=256, warmup=0.1, weight_decay=0.2, clip=0.0, precision="bf16"
+        steps=0,
+        epochs=10.0,
+        lr=3e-5,
+        lr_for=256,
+        warmup=0.1,
+        weight_decay=0.2,
+        clip=0.0,
+        precision="bf16",
     ),
-    reading=Reading(prompts="imagenet"),
+    reading=Reading(prompts="imagenet", resize="bilinear"),
 )
 
 web = replace(

@@ -18,6 +18,7 @@ from whatwhere.pooling.groups import Groups
 from whatwhere.projection import Projection
 from whatwhere.recipes import Recipe, groupvit
 from whatwhere.segmenter.reading import Regions
+from whatwhere.similarity.cosine import Cosine
 from whatwhere.training import Step
 
 IMAGE, TEXT = "img_encoder.", "text_encoder."
@@ -133,6 +134,11 @@ def _refuse_other_parts(recipe: Recipe) -> None:
         raise ValueError(
             "the groupvit layout holds one width throughout and a projection of two layers on both "
             "sides: pool.widths=(), pool.head=(4096,256) and text.hidden=4096"
+        )
+    if recipe.similarity != Cosine():
+        raise ValueError(
+            f"the groupvit layout holds plain cosines, not {recipe.similarity}; the layout "
+            "whatwhere keeps them"
         )
 
 

@@ -23,6 +23,7 @@ from whatwhere.objectives.concept_consistency import (
 from whatwhere.objectives.contrastive import Contrastive, ContrastiveObjective
 from whatwhere.pooling.patches import PatchPool
 from whatwhere.recipes import Recipe, simzss, to_json
+from whatwhere.similarity.cosine import Cosine
 from whatwhere.training import Step
 
 VIT, TEXT = "visual.vit.model.", "text."
@@ -148,6 +149,11 @@ def _refuse_other_parts(recipe: Recipe) -> None:
             )
     if sum(isinstance(part, Contrastive) for part in recipe.objectives) != 1:
         raise ValueError("the simzss layout holds the temperature of one contrastive objective")
+    if recipe.similarity != Cosine():
+        raise ValueError(
+            f"the simzss layout holds plain cosines, not {recipe.similarity}; the layout whatwhere "
+            "keeps them"
+        )
 
 
 def _decides(part: Any) -> dict[str, Any]:

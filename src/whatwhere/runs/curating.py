@@ -138,7 +138,7 @@ def embed_concepts(folder: Path, bank: Bank, space: Space, prompts: Prompts) -> 
         bank.names,
         encode,
         identity=space.identity,
-        batch=128,
+        batch=max(256 // len(prompts("thing")), 1),
         what="concepts",
     )
 
@@ -146,8 +146,12 @@ def embed_concepts(folder: Path, bank: Bank, space: Space, prompts: Prompts) -> 
 def concept_vectors(folder: Path, bank: Bank, identity: str) -> Float32[np.ndarray, "concepts dim"]:
     """Vectors of exactly this gallery, made by the model that saw the pictures; the newest."""
     held = sorted((folder / CONCEPTS).glob("*/about.json"), key=lambda file: file.stat().st_mtime)
-    found = [Vectors.open(file.parent) for file in held]
-    fitting = [one for one in found if one.keys == bank.names and one.identity == identity]
+    found = [Vectors.peek(file.parent) for file in held]
+    fitting = [
+        one
+        for one in found
+        if one.keys == bank.names and one.identity == identity and not one.missing()
+    ]
     if not fitting:
         raise ValueError(
             f"the concepts of {folder / GALLERY} have no vectors of the model that saw the "

@@ -29,6 +29,7 @@ from whatwhere.benchmarks.ranking import Ranking, Recalls, TopK, top_k
 from whatwhere.benchmarks.score import evaluate, first
 from whatwhere.benchmarks.segments import Segments, jaccard
 from whatwhere.captions.benchmark import Captions
+from whatwhere.captions.samples import BrokenImage, Sample
 from whatwhere.concepts.bank import Bank
 from whatwhere.concepts.names import parse_names
 from whatwhere.concepts.overlap import Overlap, describe, overlap
@@ -281,7 +282,7 @@ def retrieve(model: Model, benchmark: Captions, *, limit: int | None = None) -> 
     """
     if limit is not None and limit < 1:
         raise ValueError(f"limit is {limit}; give at least 1, or None for all pictures")
-    samples = benchmark.pairs.samples[:limit]
+    samples = _openable(benchmark, limit)
     texts = [caption for sample in samples for caption in sample.captions]
     owner = torch.tensor(
         [row for row, sample in enumerate(samples) for _ in sample.captions], device=model.device
@@ -315,6 +316,21 @@ def retrieve(model: Model, benchmark: Captions, *, limit: int | None = None) -> 
         pictures_expected=len(benchmark),
         left_out=benchmark.pairs.skipped.report(),
     )
+
+
+def _openable(benchmark: Captions, limit: int | None) -> list[Sample]:
+    """Pictures that can be opened; others are told of and do not compete, nor do their captions."""
+    kept = []
+    for sample in tqdm(benchmark.pairs.samples[:limit], "opening", unit=" pictures"):
+        try:
+            sample.open()
+        except BrokenImage as error:
+            benchmark.pairs.skipped.add("broken image", error.key, error.reason)
+        else:
+            kept.append(sample)
+    if not kept:
+        raise ValueError(f"none of the pictures of {benchmark.name} can be opened")
+    return kept
 
 
 @torch.no_grad()

@@ -103,8 +103,21 @@ def enlarged(
 def of_model(segment: Segmenter, settings: BottomUp) -> Grouper:
     """Groups of a model's patches where captions taught them: in the joint space."""
     model = segment.model
+
+    @torch.no_grad()
+    def look(
+        images: Float[Tensor, "batch 3 height width"],
+    ) -> Float[Tensor, "batch rows cols dim"]:
+        features = model.features(images)
+        if model.encode_features(features).where is not None:
+            raise ValueError(
+                "this model groups patches itself, and they mean little before; see its groups "
+                "with `whatwhere segment`, or take an image encoder alone (--encoder)"
+            )
+        return features.patches if model.head.fixed else model.head(features).patches
+
     return Grouper(
-        lambda images: model.head(model.image_encoder(images)).patches,
+        look,
         settings,
         patch=model.image_encoder.patch,
         device=model.device,

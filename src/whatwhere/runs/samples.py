@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from whatwhere.captions.samples import BrokenImage
@@ -26,4 +27,9 @@ def draw_samples(
             photo = sample.open()
         except BrokenImage:  # told of when it is measured
             continue
-        segment(photo, names).overlay().save(folder / f"{number}.jpg", quality=90)
+        try:
+            found = segment(photo, names)
+        except ValueError as error:  # a training does not stop for its pictures
+            print(f"no sample pictures: {error}", file=sys.stderr)
+            return
+        found.overlay().save(folder / f"{number}.jpg", quality=90)

@@ -146,11 +146,11 @@ def _refuse_mixing(recipe: Recipe, run: Path, resume: bool) -> None:
 
 
 def _refuse_other_pictures(pairs: Pairs, run: Path) -> None:
-    """Batches follow from the list of pictures, so a resumed run needs the same list."""
+    """Batches follow from the list of pictures and captions, so a resumed run needs the same."""
     if checkpoints.read_about(checkpoints.newest(run))["pictures"] != _digest(pairs):
         raise ValueError(
-            f"{run} was trained on other pictures than these {len(pairs)}; give the same "
-            "--captions, or choose another --out"
+            f"{run} was trained on other pictures or captions than these {len(pairs)}; give the "
+            "same --captions, or choose another --out"
         )
 
 
@@ -171,15 +171,17 @@ def _deciding(recipe: dict) -> dict:
         "caching": {"folder", "batch"},
         "reading": set(recipe.get("reading", ())),
     }
-    return {
+    kept = {
         part: {k: v for k, v in chosen.items() if k not in free[part]} if part in free else chosen
         for part, chosen in recipe.items()
     }
+    return kept | {"cached": recipe["caching"]["folder"] is not None}
 
 
 def _digest(pairs: Pairs) -> str:
-    """Which pictures a run was trained on."""
-    return hashlib.sha256("\n".join(sample.key for sample in pairs).encode()).hexdigest()[:16]
+    """Which pictures and captions a run was trained on."""
+    said = json.dumps([(sample.key, *sample.captions) for sample in pairs])
+    return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
 @contextmanager
@@ -318,6 +320,9 @@ def _fit_head(recipe: Recipe, model: Model, pairs: Pairs) -> None:
     """
     if recipe.caching.folder is None:
         _fit(recipe, model, pairs)
+        if world() > 1:  # one basis for all, whatever the last digits of each process
+            for buffer in model.head.buffers():
+                dist.broadcast(buffer, 0)
         return
     decides = [_digest(pairs), to_json(recipe.head), _weights_digest(model.image_encoder)]
     decides += [to_json(recipe.image), recipe.batching.size]
@@ -357,6 +362,3 @@ def _fit(recipe: Recipe, model: Model, pairs: Pairs) -> None:
 
     model.eval()
     model.head.fit(seen())
-    if world() > 1:  # one basis for all, whatever the last digits of each process
-        for buffer in model.head.buffers():
-            dist.broadcast(buffer, 0)

@@ -150,11 +150,15 @@ class Segmenter:
 
         Where the reading has the background rule "region", its scores come last.
         """
-        seen, vectors = self._settled(self._see(pixels), vectors, self.reading.background)
+        seen, vectors = self._settled(self._see(pixels), vectors, None, self.reading.background)
         return self._place(seen, vectors, full)
 
     def _settled(
-        self, seen: _Seen, vectors: Float[Tensor, "vectors dim"], rule: Background
+        self,
+        seen: _Seen,
+        vectors: Float[Tensor, "vectors dim"],
+        owner: Int[Tensor, " vectors"] | None,
+        rule: Background,
     ) -> tuple[_Seen, Float[Tensor, "vectors_after dim_after"]]:
         """Windows whose regions have been named, if the reading wants them to be; else as given."""
         regions = self.reading.regions
@@ -168,7 +172,7 @@ class Segmenter:
         size = (seen.places[0].height, seen.places[0].width)
         threshold = rule.threshold if rule.rule == "region" else None
         named = [
-            name_regions(some, vectors, rule=regions, size=size, threshold=threshold)
+            name_regions(some, vectors, rule=regions, size=size, owner=owner, threshold=threshold)
             for some in seen.encoded
         ]
         return replace(seen, encoded=named), torch.eye(named[0].regions.shape[2]).to(vectors)
@@ -189,8 +193,9 @@ class Segmenter:
         Under the background rule "region" the background is one more name, the last.
         """
         full = (looked.picture.height, looked.picture.width)
-        seen, vectors = self._settled(looked.seen, vectors, rule or Background())
-        owner = F.pad(owner, (0, len(vectors) - len(owner)), value=int(owner.max()) + 1)
+        seen, vectors = self._settled(looked.seen, vectors, owner, rule or Background())
+        if self.reading.regions is not None:
+            owner = torch.arange(len(vectors), device=owner.device)
         best = torch.full(full, -torch.inf, device=self.device)
         label = torch.zeros(full, dtype=torch.long, device=self.device)
         mass = torch.zeros(full, device=self.device)  # sum of exp(scale * (score - best))

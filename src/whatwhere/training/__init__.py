@@ -116,10 +116,10 @@ def train(
                 latest |= report
                 clock, timed = time.perf_counter(), done
             away = time.perf_counter()
-            if last or _every(settings.validate_every, done):
-                check()
             if last or _every(settings.checkpoint_every, done):
                 keep()
+            if last or _every(settings.validate_every, done):
+                check()
             clock += time.perf_counter() - away  # not part of the throughput
             if _anywhere(stop(), device):
                 keep()

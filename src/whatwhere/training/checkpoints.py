@@ -85,11 +85,18 @@ def read_weights(folder: Path, module: nn.Module) -> None:
 
 def read_optimizer(folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Put the moments of every weight back, on the weight's device."""
-    try:
-        stored = load_file(folder / "optimizer.safetensors")
-    except (SafetensorError, FileNotFoundError) as error:
+    file = folder / "optimizer.safetensors"
+    if not file.is_file():
         raise ValueError(
-            f"the optimizer's state in {folder} is missing or damaged ({error}); delete that folder"
+            f"{folder} was exported without what training needs to go on; resume the run that it "
+            "came from"
+        )
+    try:
+        stored = load_file(file)
+    except SafetensorError as error:
+        raise ValueError(
+            f"the optimizer's state in {folder} is damaged ({error}); move that folder away to go "
+            "on from the checkpoint before it"
         ) from None
     for name, weight in module.named_parameters():
         if f"{name}/step" in stored:

@@ -17,11 +17,17 @@ def for_data(settings: Training, *, samples: int, batch: int) -> Training:
     (28 steps for 400,000 samples by 16,384, where 24.4 see them all); ours rounds once, at the end
     of the run, so that the number of workers decides nothing.
 
-    >>> scaled = for_data(Training(epochs=10.0, lr=3e-5, lr_for=256), samples=400_000, batch=16_384)
+    >>> coco = Training(steps=0, epochs=10.0, lr=3e-5, lr_for=256)
+    >>> scaled = for_data(coco, samples=400_000, batch=16_384)
     >>> scaled.steps, round(scaled.lr, 6)
     (245, 0.00192)
     """
-    steps = math.ceil(settings.epochs * samples / batch) if settings.epochs else settings.steps
+    if bool(settings.steps) == bool(settings.epochs):
+        raise ValueError(
+            f"training.steps={settings.steps} and training.epochs={settings.epochs:g}; one of them "
+            "says how long, set the other one to 0"
+        )
+    steps = settings.steps or math.ceil(settings.epochs * samples / batch)
     lr = settings.lr * batch / settings.lr_for if settings.lr_for else settings.lr
     return replace(settings, steps=steps, epochs=0.0, lr=lr, lr_for=0)
 

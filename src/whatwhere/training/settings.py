@@ -8,7 +8,7 @@ from typing import Literal
 class Training:
     """AdamW with linear warm-up and half a cosine to zero, counted in steps.
 
-    epochs        passes over the data instead of `steps`; 0: steps
+    steps, epochs how long: steps, or passes over the data; the other one is 0
     lr_for        batch size that `lr` is given for: the rate used is lr * batch / lr_for, as
                   SimZSS scales it (by 256); 0: `lr` as it is
     warmup        share of all steps below 1, or a number of steps
@@ -35,7 +35,7 @@ class Training:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise ValueError(f"training.steps={self.steps}; take 1 or more")
+        if self.steps < 0:
+            raise ValueError(f"training.steps={self.steps}; take 1 or more, or 0 with epochs")
         if self.lr <= 0 or min(self.warmup, self.clip, self.epochs, self.lr_for) < 0:
             raise ValueError("training.lr must be above 0; warmup, clip, epochs, lr_for 0 or more")
