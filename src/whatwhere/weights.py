@@ -1,5 +1,6 @@
 """Weights from a local file, in either of the two usual formats, without running code from it."""
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from pickle import UnpicklingError
@@ -55,3 +56,15 @@ def under(state: dict[str, Tensor], *, landmark: str, wanted: Iterable[str]) -> 
             "choose the settings that the file was trained with"
         )
     return {key: state[prefix + key] for key in wanted}
+
+
+def tensor_of(state: dict[str, Tensor], name: str) -> Tensor:
+    if name not in state:
+        raise ValueError(f"the tensor {name} is missing")
+    return state[name]
+
+
+def count_of(state: dict[str, Tensor], prefix: str) -> int:
+    """Modules that are numbered below a prefix."""
+    found = (re.match(rf"{re.escape(prefix)}(\d+)\.", name) for name in state)
+    return max((int(match[1]) + 1 for match in found if match), default=0)

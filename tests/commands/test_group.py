@@ -80,7 +80,7 @@ def test_a_trained_model_gives_groups_and_their_score(photos, tmp_path, capsys):
         (["photos/a.png"], "give either a model, --model DIR"),
         (["photos/a.png", "--model", "nowhere"], "no model at nowhere"),
         (["photos/a.png", *ALONE, "--how", "kmean"], "did you mean kmeans"),
-        (["photos/a.png", *ALONE, "--groups", "0"], "how.num_groups=0; take a whole number"),
+        (["photos/a.png", *ALONE, "--groups", "0"], "give a whole number from 1 on, not 0"),
         (["photos/a.png", *ALONE, "sid=3"], "did you mean side"),
         (["photos/a.png", *ALONE, "side=big"], "side takes a whole number"),
         (["photos/a.png", *ALONE, "--device", "abacus"], "no device 'abacus' here"),

@@ -46,7 +46,7 @@ def the_step(golden):
     state = golden.under("w.")
     for name in ("logit_scale", "multi_label_logit_scale"):
         state[name] = state[name][0]
-    recipe = groupvit.recipe_of(state)
+    recipe = groupvit.recipe_of(state, {})
     sizes = golden.config["img"]
     assert recipe.image.size == sizes["img_size"] and recipe.image.patch == sizes["patch_size"]
     assert recipe.pool.depths == tuple(sizes["depths"])

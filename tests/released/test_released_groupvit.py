@@ -130,6 +130,25 @@ def test_its_recipe_follows_from_its_shapes(restored):
     assert replace(recipe.reading, regions=shipped.reading.regions) == shipped.reading
 
 
+def test_a_folder_says_how_many_attention_heads_there_are(theirs, folder, tmp_path):
+    """The tensors have the same shapes with any number of heads, and other meanings."""
+    config = theirs.config.to_dict()
+    config["vision_config"]["num_attention_heads"] = 4
+    config["text_config"]["num_attention_heads"] = 2
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
+    other = GroupViTModel.from_pretrained(tmp_path).eval()
+    images = torch.rand(2, 3, 48, 48)
+    model: Any = restore(tmp_path).step.model.eval()
+    tokens = model.text_encoder.tokenizer(["two dogs"])
+    with torch.no_grad():
+        pooled = other.visual_projection(other.vision_model(normal(images)).pooler_output)
+        assert_close(model.pool(model.image_encoder(images)).image, pooled, rtol=1e-4, atol=1e-5)
+        text = other.text_model(tokens.ids, tokens.mask.long()).pooler_output
+        expected = F.normalize(other.text_projection(text), dim=-1)
+        assert_close(model.encode_texts(tokens).caption, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_a_folder_written_for_transformers_is_read_by_it(theirs, restored, tmp_path):
     state = groupvit_hf.written(restored.step, restored.recipe)
     save_file(state, tmp_path / "model.safetensors", {"format": "pt"})

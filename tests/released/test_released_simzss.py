@@ -99,7 +99,7 @@ def test_its_recipe_follows_from_its_shapes(restored):
 def test_every_shipped_tower_is_told_from_the_others(name):
     recipe = load(name)
     with torch.device("meta"):
-        found = simzss.recipe_of(simzss.tensors(build(recipe, concepts=5, pretrained=False)))
+        found = simzss.recipe_of(simzss.tensors(build(recipe, concepts=5, pretrained=False)), {})
     assert (found.image, found.head, found.pool) == (recipe.image, recipe.head, recipe.pool)
     assert found.text == recipe.text
 

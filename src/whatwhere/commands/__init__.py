@@ -19,24 +19,17 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
-def add_reading(parser: argparse.ArgumentParser) -> None:
-    """Options of every verb that reads photos with a model."""
+def add_set(parser: argparse.ArgumentParser, says: str) -> None:
     parser.add_argument(
-        "--background",
-        metavar="RULE",
-        help="what counts as no name: none, score:0.2, probability:0.5, region:0.9 or "
-        "names:wall|floor,sky; "
-        "default: the recipe's",
+        "--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help=says
     )
-    parser.add_argument(
-        "--set",
-        action="extend",
-        nargs="+",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change how photos are read, e.g. side=640 prompts=imagenet",
-    )
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+
+
+def add_import(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--import",
         dest="imports",
@@ -45,7 +38,31 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
         metavar="MODULE",
         help="a module or file with parts of your own that the model uses",
     )
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def add_reading(parser: argparse.ArgumentParser) -> None:
+    """Options of every verb that looks for names in photos."""
+    parser.add_argument(
+        "--background",
+        metavar="RULE",
+        help="what counts as no name: none, score:0.2, probability:0.5, region:0.9 or "
+        "names:wall|floor,sky; default: the recipe's",
+    )
+    add_set(parser, "change how photos are read, e.g. side=640 prompts=imagenet")
+    add_device(parser)
+    add_import(parser)
+    add_json(parser)
+
+
+def from_one(text: str) -> int:
+    """A count as typed: a whole number from 1 on."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"give a whole number from 1 on, not {text}")
+    return int(text)
 
 
 def open_reading(args: argparse.Namespace):

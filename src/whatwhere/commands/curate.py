@@ -17,6 +17,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from whatwhere.commands import add_device, add_import, from_one
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     steps = parser.add_subparsers(dest="step", metavar="STEP", required=True)
@@ -38,8 +40,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAMES",
         help="mined from the captions (default), a names file, or benchmarks: their class names",
     )
-    one.add_argument("--most", type=int, default=2000, help="names mined; default: 2000")
-    one.add_argument("--least", type=int, default=5, help="captions that one needs; default: 5")
+    one.add_argument("--most", type=from_one, default=2000, help="names mined; default: 2000")
+    one.add_argument(
+        "--least", type=from_one, default=5, help="captions that one needs; default: 5"
+    )
     one.add_argument(
         "--as-written", action="store_true", help="plurals mention a concept only if it is plural"
     )
@@ -50,9 +54,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--model", required=True, help="a run, a checkpoint or open_clip:ARCHITECTURE:WEIGHTS"
     )
     one.add_argument("--prompts", default="photo", help="name, photo (default), seven or imagenet")
-    one.add_argument("--batch", type=int, default=32, help="pictures at a time; default: 32")
-    one.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    one.add_argument("--import", dest="imports", action="append", default=[], metavar="MODULE")
+    one.add_argument("--batch", type=from_one, default=32, help="pictures at a time; default: 32")
+    add_device(one)
+    add_import(one)
 
     one = step("index", "what finds similar pictures")
     one.add_argument(
@@ -64,15 +68,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
     one = step("rewrite", "the concepts that each picture may borrow, as a Parquet sidecar")
     one.add_argument("--pool", metavar="DIR", help="another curation that lends; default: itself")
-    one.add_argument("--near", type=int, default=8, help="pictures that lend; default: 8")
-    one.add_argument("--most", type=int, default=16, help="concepts kept; default: 16")
+    one.add_argument("--near", type=from_one, default=8, help="pictures that lend; default: 8")
+    one.add_argument("--most", type=from_one, default=16, help="concepts kept; default: 16")
     one.add_argument("--clusters", action="store_true", help="for cluster-guided sampling")
     one.add_argument("--sidecar", metavar="DIR", help="default: DIR/sidecar")
 
     one = step("audit", "a page: what is never said, how much is recovered, examples")
     captioned(one)
-    one.add_argument("--top", type=int, default=3, help="concepts a picture is told; default: 3")
-    one.add_argument("--examples", type=int, default=24, help="pictures shown; default: 24")
+    one.add_argument(
+        "--top", type=from_one, default=3, help="concepts a picture is told; default: 3"
+    )
+    one.add_argument("--examples", type=from_one, default=24, help="pictures shown; default: 24")
     one.add_argument("--sidecar", metavar="DIR", help="default: DIR/sidecar")
 
 

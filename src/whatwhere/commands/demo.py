@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from whatwhere.commands import add_json, add_set
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -44,11 +46,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--out", default="whatwhere-demo", metavar="DIR", help="default: whatwhere-demo"
     )
     parser.add_argument("--seed", type=int, help="of the first weights and the order of pictures")
-    parser.add_argument(
-        "--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="e.g. steps=1000"
-    )
+    add_set(parser, "e.g. steps=1000")
     parser.add_argument("--open", action="store_true", help="show the report in the browser")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:

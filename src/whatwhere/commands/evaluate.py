@@ -28,7 +28,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from whatwhere.commands import add_reading, open_reading
+from whatwhere.commands import add_reading, from_one, open_reading
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +38,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--root", required=True, metavar="PATH", help="where its pictures lie")
     parser.add_argument("--split", help="name of a split or a file; default: what is usual")
-    parser.add_argument("--limit", type=int, metavar="N", help="score the first N pictures only")
+    parser.add_argument(
+        "--limit", type=from_one, metavar="N", help="score the first N pictures only"
+    )
     parser.add_argument(
         "--sweep",
         metavar="RULE",

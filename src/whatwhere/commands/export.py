@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import argparse
 
+from whatwhere.commands import add_import
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="the --out folder of a training run, or a released file")
@@ -21,14 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--layout", default="whatwhere", help="whatwhere (default), simzss, groupvit, groupvit_hf"
     )
     parser.add_argument("--out", required=True, metavar="PATH", help="file or folder to write")
-    parser.add_argument(
-        "--import",
-        dest="imports",
-        action="append",
-        default=[],
-        metavar="MODULE",
-        help="a module or file with parts of your own that the model uses",
-    )
+    add_import(parser)
 
 
 def run(args: argparse.Namespace) -> int:

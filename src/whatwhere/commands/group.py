@@ -16,11 +16,14 @@ how.centred=neither or how.distance=euclid, and settings of the encoder, such as
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from whatwhere.commands.segment import find_photos, outputs
+from whatwhere.commands import add_device, add_import, add_json, add_set, from_one
+from whatwhere.commands.segment import every_photo, find_photos
+
+if TYPE_CHECKING:  # pictures are not needed for --help
+    from PIL import Image
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,34 +35,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default="principal",
         help="principal (default), kmeans, normalized_cut, or module:Class",
     )
-    parser.add_argument("--groups", type=int, default=8, metavar="N", help="at most; default: 8")
+    parser.add_argument(
+        "--groups", type=from_one, default=8, metavar="N", help="at most; default: 8"
+    )
     parser.add_argument("--out", default="grouped", metavar="DIR", help="default: grouped")
-    parser.add_argument(
-        "--set",
-        action="extend",
-        nargs="+",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change a setting, e.g. side=640 how.centred=neither weights=FILE",
-    )
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    parser.add_argument(
-        "--import",
-        dest="imports",
-        action="append",
-        default=[],
-        metavar="MODULE",
-        help="a module or file with parts of your own that the model uses",
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_set(parser, "change a setting, e.g. side=640 how.centred=neither weights=FILE")
+    add_device(parser)
+    add_import(parser)
+    add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     files = find_photos(args.photos)
-    from tqdm import tqdm
-
     from whatwhere.runs.grouping import open_grouper, save
-    from whatwhere.segmenter.photos import read_photo
 
     group = open_grouper(
         model=args.model,
@@ -69,27 +57,17 @@ def run(args: argparse.Namespace) -> int:
         device=args.device,
         imports=args.imports,
     )
-    names = outputs(files)
-    done, skipped = [], []
-    for file in tqdm(files, desc="grouping", unit=" photos", disable=len(files) < 3):
-        try:
-            photo = read_photo(file)
-        except ValueError as error:
-            skipped.append({"photo": str(file), "reason": str(error)})
-            continue
+
+    def work(photo: Image.Image, name: str) -> dict:
         found = group(photo)
-        picture, labels = save(found, Path(args.out), names[file])
+        picture, labels = save(found, Path(args.out), name)
         shares = {name: round(share, 4) for name, share in found.shares().items() if share}
-        done.append(
-            {"photo": str(file), "picture": str(picture), "labels": str(labels), "shares": shares}
-        )
-    if args.json:
-        print(json.dumps({"photos": done, "skipped": skipped}, ensure_ascii=False))
-        return 0 if done else 1
-    for one in done:
-        print(f"{one['picture']}: {len(one['shares'])} groups, {one['labels']}")
-    for one in skipped:
-        print(f"skipped {one['photo']}: {one['reason']}", file=sys.stderr)
-    if skipped:
-        print(f"{len(done)} photos grouped, {len(skipped)} skipped", file=sys.stderr)
-    return 0 if done else 1
+        return {"picture": str(picture), "labels": str(labels), "shares": shares}
+
+    return every_photo(
+        files,
+        work,
+        did="grouped",
+        says=lambda one: f"{one['picture']}: {len(one['shares'])} groups, {one['labels']}",
+        as_json=args.json,
+    )

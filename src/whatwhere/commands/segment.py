@@ -13,10 +13,15 @@ import argparse
 import glob
 import json
 import sys
+from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from whatwhere.commands import add_reading, open_reading
+
+if TYPE_CHECKING:  # pictures are not needed for --help
+    from PIL import Image
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,36 +42,64 @@ def run(args: argparse.Namespace) -> int:
             "no model is given; train one with `whatwhere train` (or `whatwhere demo`) and name "
             "its folder: --model DIR"
         )
+    segment, background = open_reading(args)
+
+    def work(photo: Image.Image, name: str) -> dict:
+        found = segment(photo, args.names, background=background)
+        labels = found.save(Path(args.out) / f"{name}-labels.png")
+        overlay = Path(args.out) / f"{name}-overlay.jpg"
+        found.overlay().save(overlay, quality=92)
+        return {
+            "overlay": str(overlay),
+            "labels": str(labels),
+            "names": list(found.names),
+            "shares": {name: round(share, 4) for name, share in found.shares().items()},
+            "confidence": round(float(found.confidence.mean()), 4),
+        }
+
+    return every_photo(files, work, did="segmented", says=_largest, as_json=args.json)
+
+
+def _largest(one: dict) -> str:
+    shares = [f"{name} {share:.0%}" for name, share in one["shares"].items() if share >= 0.01]
+    return f"{one['overlay']}: {', '.join(shares)}"
+
+
+def every_photo(
+    files: list[Path],
+    work: Callable[[Image.Image, str], dict],
+    *,
+    did: str,
+    says: Callable[[dict], str],
+    as_json: bool,
+) -> int:
+    """`work(photo, name)` on every photo that can be read, and what became of each; the exit code.
+
+    The name is one that no other photo's results have.
+    """
     from tqdm import tqdm
 
     from whatwhere.segmenter.photos import read_photo
 
-    segment, background = open_reading(args)
-    out = Path(args.out)
     done, skipped = [], []
-    names = outputs(files)
-    for file in tqdm(files, desc="segmenting", unit=" photos", disable=len(files) < 3):
+    for file, name in tqdm(
+        _outputs(files).items(), desc=did, unit=" photos", disable=len(files) < 3
+    ):
         try:
-            picture = read_photo(file)
+            photo = read_photo(file)
         except ValueError as error:
             skipped.append({"photo": str(file), "reason": str(error)})
             continue
-        found = segment(picture, args.names, background=background)
-        stem = out / names[file]
-        labels = found.save(stem.with_name(f"{stem.name}-labels.png"))
-        overlay = stem.with_name(f"{stem.name}-overlay.jpg")
-        found.overlay().save(overlay, quality=92)
-        done.append(
-            {
-                "photo": str(file),
-                "overlay": str(overlay),
-                "labels": str(labels),
-                "names": list(found.names),
-                "shares": {name: round(share, 4) for name, share in found.shares().items()},
-                "confidence": round(float(found.confidence.mean()), 4),
-            }
-        )
-    _tell(done, skipped, as_json=args.json)
+        done.append({"photo": str(file)} | work(photo, name))
+    if as_json:
+        print(json.dumps({"photos": done, "skipped": skipped}, ensure_ascii=False))
+        return 0 if done else 1
+    for one in done:
+        print(says(one))
+    for one in skipped:
+        print(f"skipped {one['photo']}: {one['reason']}", file=sys.stderr)
+    if skipped:
+        print(f"{len(done)} photos {did}, {len(skipped)} skipped", file=sys.stderr)
     return 0 if done else 1
 
 
@@ -92,23 +125,10 @@ def find_photos(given: list[str]) -> list[Path]:
     return list(found)
 
 
-def outputs(files: list[Path]) -> dict[Path, str]:
+def _outputs(files: list[Path]) -> dict[Path, str]:
     """A name for each file's results; photos of one name get a number."""
     names: dict[str, Path] = {}
     for file in files:
         numbered = (f"{file.stem}-{count}" for count in range(2, len(files) + 1))
         names[next(n for n in chain([file.stem], numbered) if n not in names)] = file
     return {file: name for name, file in names.items()}
-
-
-def _tell(done: list[dict], skipped: list[dict], *, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps({"photos": done, "skipped": skipped}, ensure_ascii=False))
-        return
-    for one in done:
-        largest = [f"{name} {share:.0%}" for name, share in one["shares"].items() if share >= 0.01]
-        print(f"{one['overlay']}: {', '.join(largest)}")
-    for one in skipped:
-        print(f"skipped {one['photo']}: {one['reason']}", file=sys.stderr)
-    if skipped:
-        print(f"{len(done)} photos segmented, {len(skipped)} skipped", file=sys.stderr)

@@ -18,15 +18,15 @@ import math
 import os
 import sys
 
+from whatwhere.commands import add_set
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", help="what to train and how; `list` prints the names")
     parser.add_argument("--captions", metavar="PATH", help="pictures with captions")
     parser.add_argument("--kind", help="how to read PATH, where that is not plain")
     parser.add_argument("--out", metavar="DIR", help="folder of the run")
-    parser.add_argument(
-        "--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="change settings"
-    )
+    add_set(parser, "change settings")
     parser.add_argument("--show", action="store_true", help="print every setting and stop")
     parser.add_argument("--resume", action="store_true", help="go on with the run in DIR")
     parser.add_argument("--benchmark", help="labelled photos to validate on, such as voc")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import json
 import pkgutil
 import warnings
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -31,8 +32,8 @@ class Layout(Protocol):
         """Whether a file with these tensors is of this layout."""
         ...
 
-    def recipe_of(self, state: dict[str, Tensor]) -> Recipe:
-        """The recipe that the shapes of the tensors tell."""
+    def recipe_of(self, state: dict[str, Tensor], config: dict[str, Any]) -> Recipe:
+        """The recipe that the shapes tell, and the config.json beside the file ({}: none)."""
         ...
 
     def tensors(self, step: Step) -> dict[str, Tensor]:
@@ -102,7 +103,7 @@ def read(path: Path) -> Released:
     for name in layouts():
         if layout(name).recognises(state):
             try:
-                recipe = layout(name).recipe_of(state)
+                recipe = layout(name).recipe_of(state, _config(path))
             except ValueError as error:
                 raise ValueError(f"{path}: {error}") from None
             return Released(recipe, state, layout(name), path)
@@ -110,6 +111,17 @@ def read(path: Path) -> Released:
         f"{path} is in no layout that is known here ({', '.join(layouts())}); its tensors begin "
         f"with {', '.join(list(state)[:3])}. Of a training run, give the folder"
     )
+
+
+def _config(path: Path) -> dict[str, Any]:
+    file = path / "config.json"
+    if not file.is_file():
+        return {}
+    try:
+        found = json.loads(file.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file} is not JSON: {error}") from None
+    return found if isinstance(found, dict) else {}
 
 
 def _some(names: list[str]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +19,7 @@ from whatwhere.recipes import Recipe, groupvit
 from whatwhere.segmenter.reading import Regions
 from whatwhere.similarity.cosine import Cosine
 from whatwhere.training import Step
+from whatwhere.weights import count_of, tensor_of
 
 IMAGE, TEXT = "img_encoder.", "text_encoder."
 HEAD = 64  # numbers of a vector that each attention head sees, in all that was released
@@ -35,41 +35,45 @@ def recognises(state: dict[str, Tensor]) -> bool:
     return f"{IMAGE}patch_embed.proj.weight" in state
 
 
-def recipe_of(state: dict[str, Tensor]) -> Recipe:
-    """The recipe that the shapes tell; attention heads, which they do not, are 64 wide."""
-    pixels = _tensor(state, f"{IMAGE}patch_embed.proj.weight")
+def recipe_of(state: dict[str, Tensor], config: dict[str, Any]) -> Recipe:
+    """The recipe that the shapes tell.
+
+    They do not tell the attention heads: those are as `config` says (`num_attention_heads` of
+    `vision_config` and `text_config`), or 64 wide.
+    """
+    pixels = tensor_of(state, f"{IMAGE}patch_embed.proj.weight")
     width, patch = pixels.shape[0], pixels.shape[-1]
-    stages = range(_count(state, f"{IMAGE}layers."))
+    stages = range(count_of(state, f"{IMAGE}layers."))
     grouping = [f"{IMAGE}layers.{i}." for i in stages[:-1]]
     pool = Groups(
-        depths=tuple(_count(state, f"{IMAGE}layers.{i}.blocks.") for i in stages),
-        heads=(max(width // HEAD, 1),) * len(stages),
-        tokens=tuple(_tensor(state, f"{name}group_token").shape[1] for name in grouping),
+        depths=tuple(count_of(state, f"{IMAGE}layers.{i}.blocks.") for i in stages),
+        heads=(_heads(config, "vision_config", width),) * len(stages),
+        tokens=tuple(tensor_of(state, f"{name}group_token").shape[1] for name in grouping),
         groups=tuple(
-            len(_tensor(state, f"{name}downsample.mlp_inter.fc2.bias")) for name in grouping
+            len(tensor_of(state, f"{name}downsample.mlp_inter.fc2.bias")) for name in grouping
         ),
         looks=any(".pre_assign_attn." in name for name in state),
         head=_head(state, "img_projector."),
     )
-    text_width = _tensor(state, f"{TEXT}ln_final.weight").shape[0]
+    text_width = tensor_of(state, f"{TEXT}ln_final.weight").shape[0]
     text = replace(
         groupvit.recipe.text,
         width=text_width,
-        layers=_count(state, f"{TEXT}transformer.resblocks."),
-        heads=max(text_width // HEAD, 1),
-        context=_tensor(state, f"{TEXT}positional_embedding").shape[0],
-        vocabulary=_tensor(state, f"{TEXT}token_embedding.weight").shape[0],
+        layers=count_of(state, f"{TEXT}transformer.resblocks."),
+        heads=_heads(config, "text_config", text_width),
+        context=tensor_of(state, f"{TEXT}positional_embedding").shape[0],
+        vocabulary=tensor_of(state, f"{TEXT}token_embedding.weight").shape[0],
         hidden=_head(state, "text_projector.")[0],
     )
     labels = "multi_label_logit_scale" in state
     shipped = groupvit.recipe if labels else groupvit.redcaps
-    scale = min(_tensor(state, "logit_scale").exp().item(), 100.0)
+    scale = min(tensor_of(state, "logit_scale").exp().item(), 100.0)
     return replace(
         shipped,
         image=PatchEmbedding(
             width=width,
             patch=patch,
-            size=math.isqrt(_tensor(state, f"{IMAGE}pos_embed").shape[1]) * patch,
+            size=math.isqrt(tensor_of(state, f"{IMAGE}pos_embed").shape[1]) * patch,
             norm=f"{IMAGE}patch_embed.norm.weight" in state,
         ),
         pool=pool,
@@ -106,7 +110,7 @@ def written(step: Step, recipe: Recipe) -> dict[str, Tensor]:
     """All that the released code loads strictly."""
     _refuse_other_parts(recipe)
     state = tensors(step)
-    back = recipe_of(state)
+    back = recipe_of(state, {})
     for part, free in (
         ("image", {"frozen"}),
         ("pool", {"drop_path", "spread"}),
@@ -154,17 +158,9 @@ def _projector(head: Projection, prefix: str) -> dict[str, Tensor]:
 
 
 def _head(state: dict[str, Tensor], prefix: str) -> tuple[int, int]:
-    hidden = _tensor(state, f"{prefix}linear_hidden.0.weight").shape[0]
-    return hidden, _tensor(state, f"{prefix}linear_out.weight").shape[0]
+    hidden = tensor_of(state, f"{prefix}linear_hidden.0.weight").shape[0]
+    return hidden, tensor_of(state, f"{prefix}linear_out.weight").shape[0]
 
 
-def _tensor(state: dict[str, Tensor], name: str) -> Tensor:
-    if name not in state:
-        raise ValueError(f"the tensor {name} is missing")
-    return state[name]
-
-
-def _count(state: dict[str, Tensor], prefix: str) -> int:
-    """Modules that are numbered below a prefix."""
-    found = (re.match(rf"{re.escape(prefix)}(\d+)\.", name) for name in state)
-    return max((int(match[1]) + 1 for match in found if match), default=0)
+def _heads(config: dict[str, Any], tower: str, width: int) -> int:
+    return config.get(tower, {}).get("num_attention_heads", max(width // HEAD, 1))

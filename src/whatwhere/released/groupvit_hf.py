@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from torch import Tensor
 
@@ -55,9 +56,9 @@ def recognises(state: dict[str, Tensor]) -> bool:
     return "vision_model.encoder.stages.0.group_token" in state
 
 
-def recipe_of(state: dict[str, Tensor]) -> Recipe:
-    """The recipe that the shapes tell; attention heads, which they do not, are 64 wide."""
-    return groupvit.recipe_of(_released(state))
+def recipe_of(state: dict[str, Tensor], config: dict[str, Any]) -> Recipe:
+    """The recipe that the shapes tell; attention heads are as `config` says, or 64 wide."""
+    return groupvit.recipe_of(_released(state), config)
 
 
 def tensors(step: Step) -> dict[str, Tensor]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import warnings
 from dataclasses import replace
 from typing import Any
@@ -25,6 +24,7 @@ from whatwhere.pooling.patches import PatchPool
 from whatwhere.recipes import Recipe, simzss, to_json
 from whatwhere.similarity.cosine import Cosine
 from whatwhere.training import Step
+from whatwhere.weights import count_of, tensor_of
 
 VIT, TEXT = "visual.vit.model.", "text."
 
@@ -52,18 +52,18 @@ def recognises(state: dict[str, Tensor]) -> bool:
     return any(name.startswith(VIT) for name in state)
 
 
-def recipe_of(state: dict[str, Tensor]) -> Recipe:
+def recipe_of(state: dict[str, Tensor], config: dict[str, Any]) -> Recipe:
     """The shipped configuration that fits the shapes.
 
     A file does not say whether the class token or the mean of the patches stands for the picture,
     nor the size of pictures in training. Both are those of the first configuration with this tower
     and text width; nothing but whole-picture scores depends on it.
     """
-    pixels = _tensor(state, f"{VIT}patch_embed.proj.weight")
+    pixels = tensor_of(state, f"{VIT}patch_embed.proj.weight")
     registers = state.get(f"{VIT}reg_token")
     facts = (
         pixels.shape[0],
-        _blocks(state, f"{VIT}blocks."),
+        count_of(state, f"{VIT}blocks."),
         pixels.shape[-1],
         0 if registers is None else registers.shape[1],
     )
@@ -73,17 +73,17 @@ def recipe_of(state: dict[str, Tensor]) -> Recipe:
             f"no SimZSS was released with a ViT {width} wide, of {blocks} blocks, patches of "
             f"{patch} pixels and {count} registers (there are {', '.join(TOWERS.values())})"
         )
-    width = _tensor(state, f"{TEXT}text_projection").shape[0]
+    width = tensor_of(state, f"{TEXT}text_projection").shape[0]
     text = ClipText(
         width=width,
-        layers=_blocks(state, f"{TEXT}transformer.resblocks."),
+        layers=count_of(state, f"{TEXT}transformer.resblocks."),
         heads=max(width // 64, 1),
-        context=_tensor(state, f"{TEXT}positional_embedding").shape[0],
-        vocabulary=_tensor(state, f"{TEXT}token_embedding.weight").shape[0],
+        context=tensor_of(state, f"{TEXT}positional_embedding").shape[0],
+        vocabulary=tensor_of(state, f"{TEXT}token_embedding.weight").shape[0],
     )
     head = Identity()
     if any(name.startswith("visual.denoiser.") for name in state):
-        head = Denoise(grid=math.isqrt(_tensor(state, "visual.pos_embed").shape[1]))
+        head = Denoise(grid=math.isqrt(tensor_of(state, "visual.pos_embed").shape[1]))
     shipped = [value for value in vars(simzss).values() if isinstance(value, Recipe)]
     same_tower = [known for known in shipped if known.image.name == TOWERS[facts]]
     same_text = [known for known in same_tower if known.text.width == width]
@@ -119,7 +119,7 @@ def written(step: Step, recipe: Recipe) -> dict[str, Tensor]:
     """
     _refuse_other_parts(recipe)
     state = _unused(step) | tensors(step)
-    back = recipe_of(state)
+    back = recipe_of(state, {})
     for part in ("image", "head", "pool", "text"):
         own, read = _decides(getattr(recipe, part)), _decides(getattr(back, part))
         for key, value in own.items():
@@ -179,15 +179,3 @@ def _unused(step: Step) -> dict[str, Tensor]:
         "classification_weights_ema": torch.cat([rows.cpu(), torch.zeros(1, dim)]),
         "visual.pos_embed": torch.zeros(UNUSED_TABLE),
     }
-
-
-def _tensor(state: dict[str, Tensor], name: str) -> Tensor:
-    if name not in state:
-        raise ValueError(f"the tensor {name} is missing")
-    return state[name]
-
-
-def _blocks(state: dict[str, Tensor], prefix: str) -> int:
-    """Blocks that are numbered below a prefix."""
-    found = (re.match(rf"{re.escape(prefix)}(\d+)\.", name) for name in state)
-    return max((int(match[1]) + 1 for match in found if match), default=0)
