@@ -20,6 +20,16 @@ class Item:
     labels: Int64[np.ndarray, "height width"]
 
 
+@dataclass(frozen=True)
+class OnGround:
+    """A photo, RGB and upright, which of K classes it shows, and on which of several grounds."""
+
+    key: str
+    image: Image.Image
+    label: int
+    ground: int
+
+
 # What Pillow's decoders raise on damaged files; anything else is our own mistake.
 UNDECODABLE = (
     OSError,

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.test_grounds import waterbirds
 from runs.small import small
 from whatwhere.commands import main
 from whatwhere.runs.training import run_training
@@ -84,6 +85,45 @@ def test_a_folder_needs_no_split(run, devkit, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["photos"] == {"background": 3, "boat": 2, "cat": 1}
 
 
+def test_the_released_evaluator_stands_beside_the_correct_one(run, devkit, capsys):
+    assert evaluate(run, devkit, "--json", benchmark="clippy_voc") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["released"].keys() == {"miou", "per_class"} and 0 <= said["miou"] <= 100
+    assert said["released"]["per_class"]["dog"] == 0 and said["photos"]["boat"] == 2
+    assert said["how"]["background"] == "list:voc60"
+    assert evaluate(run, devkit, "--limit", "2", benchmark="clippy_voc") == 0
+    printed = capsys.readouterr().out
+    assert "PARTIAL SET: 2 photos of 1449" in printed
+    assert "as released over all 21 classes" in printed and "lie on each other only" in printed
+
+
+def test_background_may_be_a_list(run, devkit, capsys):
+    assert evaluate(run, devkit, "--json", "--background", "list:voc60") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["how"]["background"] == "list:voc60" and said["per_class"]["background"] > 0
+
+
+def test_birds_and_drawn_things_are_counted_on_each_ground(run, tmp_path, capsys):
+    root = waterbirds(tmp_path)
+    assert evaluate(run, root, "--json", "--set", "side=32", benchmark="waterbirds") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["photos"] == {
+        "landbird": {"land": 1, "water": 1},
+        "waterbird": {"land": 0, "water": 1},
+    }
+    assert said["by_ground"]["waterbird"]["land"] is None and said["partial"] is True
+    assert said["how"]["pictures"] == "short side 32, then the centre"
+    drawn = ["evaluate", run, "--benchmark", "scenes_swap", "--limit", "20"]
+    assert main([*drawn, "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert set(said["photos"]) == {*small().captions.world.kinds}
+    assert said["photos"]["boat"] == {"usual": 1, "swapped": 1}
+    assert main(drawn) == 0
+    assert "PARTIAL SET: 20 photos of 800" in capsys.readouterr().out
+    assert main([*drawn, "--root", root]) == 2
+    assert "scenes_swap is drawn" in capsys.readouterr().err
+
+
 @pytest.fixture
 def scenes(tmp_path):
     """Four scenes in two folders by class, with a caption beside each."""
@@ -148,6 +188,9 @@ def test_a_result_says_how_photos_were_read_and_what_the_bank_was_told(
         (("--split", "test"), "voc", "there is no split file"),
         (("--background", "score:0.2"), "voc20", "voc20 has no background class"),
         (("--background", "score"), "voc", "lacks a number"),
+        (("--background", "list:voc"), "voc", "use one of voc60"),
+        (("--background", "none"), "clippy_voc", "has one background rule, list:voc60"),
+        (("--split", "all"), "waterbirds", "metadata.csv"),
         (("--set", "sid=3"), "voc", "did you mean reading.side"),
         (("--set", "text.width=8"), "voc", "only settings of reading and similarity"),
         (("--device", "abacus"), "voc", "no device 'abacus' here"),

@@ -7,14 +7,18 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
 from runs.small import small
-from segmenter.colours import mosaic, painting, segmenter
+from segmenter.colours import SMALL, mosaic, painting, segmenter
 from whatwhere.benchmarks.classes import load as load_classes
+from whatwhere.benchmarks.clippy_voc import WHY, BothScores, BothWays, released_iou
+from whatwhere.benchmarks.grounds import ByGround
 from whatwhere.benchmarks.photos import Photos
 from whatwhere.captions.batches import Batches
 from whatwhere.captions.benchmark import load as load_captions
 from whatwhere.concepts.bank import Bank
+from whatwhere.pictures import OnGround
 from whatwhere.records import Sizes
 from whatwhere.runs import evaluating
 from whatwhere.runs.evaluating import (
@@ -25,6 +29,7 @@ from whatwhere.runs.evaluating import (
     open_benchmark,
     retrieval,
     retrieve,
+    tell_apart,
     typed,
 )
 from whatwhere.runs.loading import build
@@ -177,6 +182,85 @@ def test_the_calibration_of_patches_does_not_touch_whole_pictures(tmp_path):
     assert classify(segmenter(similarity=similarity), photos).top1 == 1
 
 
+class Birds:
+    """Birds are red or blue, their grounds are of no colour of theirs; the third name is green."""
+
+    name, classes, grounds, usual, official = "birds", ("hen", "swan"), ("dry", "wet"), (0, 1), None
+    names = (("red",), ("blue", "c0"), ("green",))
+    painted = ((0, 0, "red"), (0, 0, "red"), (0, 1, "blue"), (1, 1, "blue"), (1, 0, "green"))
+
+    def __len__(self):
+        return len(self.painted)
+
+    def items(self, indices=None):
+        for i in range(len(self)) if indices is None else indices:
+            label, ground, colours = self.painted[i]
+            yield OnGround(str(i), painting(colours.split()), label, ground)
+
+
+def test_things_are_counted_on_each_ground():
+    found = measure(segmenter(), Birds(), limit=4)
+    assert isinstance(found.result, ByGround)
+    assert found.result.photos.tolist() == [[2, 1], [0, 1]]
+    assert found.result.right.tolist() == [[2, 0], [0, 1]]
+    said = json.loads(json.dumps(found.as_json(), allow_nan=False))
+    assert (said["gaps"]["hen"], said["worst_group"], said["partial"]) == (100, 0, True)
+    assert said["how"] == {
+        "pictures": "own size, then the centre",
+        "prompts": "name",
+        "concepts": "none known",
+    }
+    everything = tell_apart(segmenter(), Birds())
+    assert everything.right.tolist() == [[2, 0], [0, 1]] and everything.photos[1, 0] == 1
+
+
+@pytest.mark.parametrize("side", [0, 12])
+def test_things_on_grounds_are_seen_at_the_side_of_the_reading(side, monkeypatch):
+    """Or at their own, cut to whole patches."""
+    segment, seen = segmenter(replace(SMALL, side=side)), []
+    look = segment.model.encode_images
+
+    def watched(images, *more):
+        seen.append(tuple(images.shape[2:]))
+        return look(images, *more)
+
+    monkeypatch.setattr(segment.model, "encode_images", watched)
+    monkeypatch.setattr(Birds, "painted", ((0, 0, "red blue"), (1, 1, "green")))
+    found = measure(segment, Birds())
+    assert set(seen) == {(side or 8, side or 8)} and len(seen) == (1 if side else 2)
+    size = f"short side {side}" if side else "own size"
+    assert found.how["pictures"] == f"{size}, then the centre"
+
+
+def test_both_ways_look_at_the_same_photos_each_in_its_own(tmp_path):
+    """A red dog in the left quarter: the crop misses it, its squashed mask does not."""
+    labels = np.zeros((8, 32), np.uint8)
+    labels[:, :8] = 1
+    Image.fromarray(labels).save(tmp_path / "a.png")
+    painting(["red", "blue", "blue", "blue"]).save(tmp_path / "a.bmp")
+    photos = Photos(
+        "two",
+        (("a", tmp_path / "a.bmp", tmp_path / "a.png"),),
+        ("background", "dog", "cat"),
+        (("background",), ("red",), ("white",)),
+        ids=(0, 1, 2),
+        void=(255,),
+        background=0,
+    )
+    benchmark = BothWays(
+        photos, side=8, reading=("side=0", "prompts=name"), background="names:blue"
+    )
+    found = measure(segmenter(), benchmark)
+    assert isinstance(found.result, BothScores)
+    assert found.result.correct.miou == 1
+    assert found.result.released.counts.tolist() == [[48, 0, 0], [16, 0, 0], [0, 0, 0]]
+    assert released_iou(found.result.released).mean() == pytest.approx(48 / 64 / 3)
+    assert found.how["released"] == "centre 8, side=0, prompts=name"
+    assert WHY in found.table()
+    with pytest.raises(ValueError, match="has one background rule, names:blue; leave"):
+        measure(segmenter(), benchmark, background=Background("score", 0.2))
+
+
 def test_a_result_says_what_it_depends_on():
     reading = Reading(side=0, window=0, prompts="name", scale=20.0)
     bank = Bank.parse(["nothing", "greens", "grass"])
@@ -203,7 +287,7 @@ def test_what_cannot_act_on_a_benchmark_is_refused(told, tmp_path):
 
 
 def test_a_rule_is_said_as_it_is_typed():
-    for text in ("none", "score:-0.1", "probability:0.5", "names:wall|floor,sky"):
+    for text in ("none", "score:-0.1", "probability:0.5", "names:wall|floor,sky", "list:voc60"):
         assert typed(parse_background(text)) == text
 
 
@@ -247,8 +331,16 @@ def test_without_a_background_class_no_pixel_is_background():
 
 
 def test_benchmarks_are_the_files_that_load_and_those_that_parts_bring():
-    assert {"voc", "voc20", "folder", "classes", "captions"} <= set(benchmark_names())
-    assert not {"score", "photos", "ranking", "scenes"} & set(benchmark_names())
+    known = set(benchmark_names())
+    assert {"voc", "voc20", "clippy_voc", "folder", "classes", "waterbirds"} <= known
+    assert {"captions", "scenes_swap"} <= known
+    assert not {"score", "photos", "ranking", "grounds", "scenes"} & known
+
+
+def test_only_what_is_drawn_needs_no_root():
+    assert len(open_benchmark("scenes_swap", root=None, split=None)) == 800
+    with pytest.raises(ValueError, match="voc needs --root PATH"):
+        open_benchmark("voc", root=None, split=None)
 
 
 def test_a_typo_in_a_benchmark_names_the_right_one():

@@ -36,10 +36,10 @@ from whatwhere.training.settings import Training
 ELSEWHERE = {
     "sd.*": "weights, read by the tests of the encoders",
     "txt.*": "the text encoder has its own test",
-    "voc.*": "counted in tests/benchmarks; its pictures and prompts belong to the encoders",
+    "voc.*": "from pictures and prompts to counts: tests/runs/test_clippy_voc_golden.py",
     "metric.*": "counted in tests/benchmarks",
-    "pdrop.*": "dropping patches in training, which no recipe does",
-    "native*": "a baseline that is not of the method",
+    "pdrop.*": "dropping patches: tests of the image encoder",
+    "native*": "a baseline: tests of the image encoder",
     "infer.square_*": "other resolutions: tests of the image encoder",
     "infer.wide.*": "other resolutions: tests of the image encoder",
     "infer.tall.*": "other resolutions: tests of the image encoder",
@@ -137,13 +137,7 @@ def spread(scores, size):
 
 
 def test_golden_clippy_dense():
-    golden = golden_of(
-        "dense.",
-        **{
-            "dense.similarity_nearest": "blocky maps, which the segmenter does not offer",
-            "dense.class_map_nearest": "blocky maps, which the segmenter does not offer",
-        },
-    )
+    golden = golden_of("dense.")
     regions, names = golden["dense.patch_embeddings"], golden["dense.class_embeddings"]
     side = math.isqrt(regions.shape[1])
     images = EncodedImages(regions[:, 0], regions, None, (side, side))
@@ -152,14 +146,23 @@ def test_golden_clippy_dense():
     similarity = golden["dense.similarity_bilinear"]
     found = torch.stack([spread(scores, tuple(similarity.shape[2:])) for scores in dense])
     assert_close(found, similarity)
+    # Blocky maps, which the segmenter does not offer: the scores of patches as they are.
+    blocks = F.interpolate(dense, tuple(similarity.shape[2:]), mode="nearest")
+    assert_close(blocks, golden["dense.similarity_nearest"])
+    assert_names(blocks, golden["dense.class_map_nearest"][:, 0].long())
     for name in ("dense.class_map_bilinear", "dense.class_map_at_input_size"):
         expected = golden[name][:, 0].long()
         found = torch.stack([spread(scores, tuple(expected.shape[1:])) for scores in dense])
-        best = found.topk(2, dim=1).values
-        clear = best[:, 0] - best[:, 1] > 1e-5  # nearer ones differ between machines
-        assert clear.float().mean() > 0.99
-        assert torch.equal(found.argmax(dim=1)[clear], expected[clear])
+        assert_names(found, expected)
     golden.all_compared()
+
+
+def assert_names(scores, expected):
+    """The best name of each pixel, where the second is not so near that machines differ."""
+    best = scores.topk(2, dim=1).values
+    clear = best[:, 0] - best[:, 1] > 1e-5
+    assert clear.float().mean() > 0.99
+    assert torch.equal(scores.argmax(dim=1)[clear], expected[clear])
 
 
 def test_golden_clippy_classifier():

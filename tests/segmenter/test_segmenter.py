@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from colours import SMALL, Dictionary, Reader, code, mosaic, painting, segmenter
+from colours import RGB, SMALL, Dictionary, Reader, code, mosaic, painting, segmenter
 from einops import rearrange
 from golden import Golden
 from PIL import Image
@@ -19,7 +19,7 @@ from whatwhere.model import Model
 from whatwhere.pooling.patches import PatchPool
 from whatwhere.records import ImageFeatures, Sizes
 from whatwhere.segmenter import Segmenter
-from whatwhere.segmenter.reading import Background, Reading
+from whatwhere.segmenter.reading import Background, Reading, parse_background
 from whatwhere.similarity.cosine import Cosine
 
 WINDOWS = replace(SMALL, window=16, stride=8)
@@ -173,6 +173,22 @@ def test_background_rules(background, labels):
     assert given_now.names == ("background", "green", "blue")
     as_setting = segmenter(replace(SMALL, background=background))(picture, "green, blue")
     assert np.array_equal(as_setting.labels, given_now.labels)
+
+
+def test_a_list_makes_background_of_its_names_but_not_of_those_asked_for():
+    """The reader knows three names of the list, and no other."""
+    segment = segmenter()
+    colours = code(torch.tensor([RGB["red"], RGB["blue"], RGB["green"]]).float())
+    segment.model.text_encoder = Reader(Dictionary(["wall", "sky", "grass"]), colours)
+    picture = painting(["red", "blue", "green"])
+    for names, labels in (
+        ("sky", [0, 1, 0]),
+        ("Grass, wall", [2, 0, 1]),
+        ("lawn|grass", [0, 0, 1]),
+    ):
+        found = segment(picture, names, background=parse_background("list:voc60"))
+        assert found.labels[4, [4, 12, 20]].tolist() == labels
+        assert len(found.names) == 1 + len(names.split(","))
 
 
 def test_a_rule_given_with_the_photo_overrules_the_setting():

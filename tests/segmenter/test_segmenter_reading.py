@@ -16,6 +16,7 @@ from whatwhere.segmenter.reading import Background, Reading, parse_background
         ("probability:0.5", Background("probability", 0.5)),
         ("region:0.95", Background("region", 0.95)),
         ("names: wall|floor , sky", Background("names", names=("wall|floor", "sky"))),
+        ("list:voc60", Background("list", names=("voc60",))),
     ],
 )
 def test_rules_as_typed(typed, meant):
@@ -27,6 +28,12 @@ def test_rules_as_typed(typed, meant):
 )
 def test_other_rules_are_refused_with_an_example(typed):
     with pytest.raises(ValueError, match=r"score:0\.2"):
+        parse_background(typed)
+
+
+@pytest.mark.parametrize("typed", ["list:", "list:voc61", "list:voc60,wall"])
+def test_a_list_that_does_not_exist_is_refused_with_those_that_do(typed):
+    with pytest.raises(ValueError, match=r"is called .*; use one of .*voc60"):
         parse_background(typed)
 
 

@@ -4,13 +4,20 @@ example:
   whatwhere evaluate runs/mine --benchmark voc --root VOCdevkit/VOC2012 --split val
   whatwhere evaluate runs/mine --benchmark folder --root camvid --json
   whatwhere evaluate runs/mine --benchmark voc --root VOCdevkit --sweep score:0:0.4:0.02
+  whatwhere evaluate runs/gv --benchmark voc --root VOC --set reading=whatwhere.recipes.groupvit:voc
   whatwhere evaluate runs/mine --benchmark classes --root imagenet --set prompts=imagenet
+  whatwhere evaluate runs/mine --benchmark waterbirds --root waterbird_complete95 --set side=448
+  whatwhere evaluate runs/mine --benchmark scenes_swap
   whatwhere evaluate runs/mine --benchmark captions --root flickr30k --split test.txt
   whatwhere evaluate runs/mine --benchmark bsds --root BSDS500 --how kmeans --set how.num_groups=6
 
 voc scores 21 classes with the background, voc20 leaves the background out, folder takes any folder
 with images/, masks/ and a list of classes: mIoU. classes takes a folder of photos for each class or
 an index file: top-1 and top-5. captions takes any captioned pictures: recall both ways.
+
+clippy_voc scores voc twice, as CLIPpy's released evaluator does and correctly, and says why the two
+differ. waterbirds (its official folder) and scenes_swap (drawn, needs no --root) show things where
+they belong and where they do not: accuracy by class and ground, the gap, the worst.
 
 bsds (BSDS500) and voc_objects ask for groups without names: the Jaccard similarity of segments with
 the groups that fit them best. --how asks so of voc and folder too, whose segments are classes (of
@@ -19,7 +26,8 @@ voc20 it would flatter: there a group may reach into the background at no cost).
 --json prints one object, of numbers from 0 to 100. With masks: miou, per_class (name to IoU, null
 if the class occurs nowhere), photos (name to how many show it). With classes: top1, top5,
 per_class, photos. With captions: picture_to_caption, caption_to_picture. With segments: jaccard,
-jaccard_with_background. Always: how (prompts, sizes, background rule) and bank (how many of the
+jaccard_with_background. With clippy_voc: what voc gives, and released. With grounds: top1,
+worst_group, gap, by_ground. Always: how (prompts, sizes, background rule) and bank (how many of the
 names the model's concepts were told, or null).
 """
 
@@ -34,9 +42,11 @@ from whatwhere.commands import add_reading, from_one, open_reading
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="the --out folder of a training run")
     parser.add_argument(
-        "--benchmark", required=True, help="voc, voc20, folder, classes, captions, bsds"
+        "--benchmark",
+        required=True,
+        help="voc, voc20, clippy_voc, folder, classes, captions, bsds, waterbirds, scenes_swap",
     )
-    parser.add_argument("--root", required=True, metavar="PATH", help="where its pictures lie")
+    parser.add_argument("--root", metavar="PATH", help="where its pictures lie")
     parser.add_argument("--split", help="name of a split or a file; default: what is usual")
     parser.add_argument(
         "--limit", type=from_one, metavar="N", help="score the first N pictures only"

@@ -11,7 +11,7 @@ from pathlib import Path
 from whatwhere.concepts.names import word_set
 from whatwhere.concepts.nouns import is_plural
 
-HOW = ("name", "photo", "sentence", "seven", "imagenet")
+HOW = ("name", "photo", "article", "sentence", "seven", "imagenet")
 
 # Stuff that takes no "a". Only common words: a wrong article costs little.
 MASS = word_set(
@@ -22,6 +22,7 @@ MASS = word_set(
     stone straw sugar tea traffic vegetation water wheat wine wood wool
     """
 )
+VOWELS = tuple("aeiou")
 AN_BEFORE = ("hour", "heir", "honest", "honor", "honour", "x-ray", "suv", "mp3")
 A_BEFORE = ("uni", "one", "once", "use", "usu", "util", "uten", "euro", "ewe", "ufo", "uku", "ura")
 
@@ -31,6 +32,8 @@ class Prompts:
     """Called with a name: its captions, whose embeddings are averaged.
 
     "name": the bare name; "photo": one caption with the article that the name takes;
+    "article": one in lower case with "a", or "an" before a, e, i, o and u, whatever the name ("a
+    photo of a grass"), as the evaluator released with CLIPpy (arXiv 2210.09996) writes it;
     "sentence": "a photo of a ___." whatever the name, as GroupViT (arXiv 2202.11094) reads masks;
     "seven" and "imagenet": the 7 and 80 templates published with CLIP (arXiv 2103.00020), word for
     word from open_clip, articles included, so that published numbers can be repeated.
@@ -50,6 +53,9 @@ class Prompts:
             return [name]
         if self.how == "photo":
             return [f"a photo of {with_article(name)}"]
+        if self.how == "article":
+            lower = name.lower()
+            return [f"a photo of {'an' if lower.startswith(VOWELS) else 'a'} {lower}"]
         if self.how == "sentence":
             return [f"a photo of a {name}."]
         return [template(name) for template in clip_templates(self.how)]
@@ -62,7 +68,7 @@ def with_article(name: str) -> str:
         return name
     if lower.startswith(AN_BEFORE):
         return f"an {name}"
-    vowel = lower.startswith(tuple("aeiou")) and not lower.startswith(A_BEFORE)
+    vowel = lower.startswith(VOWELS) and not lower.startswith(A_BEFORE)
     return f"an {name}" if vowel else f"a {name}"
 
 

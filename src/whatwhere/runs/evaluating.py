@@ -6,13 +6,14 @@ The kind of the benchmark decides what is asked and counted; its name decides no
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -24,9 +25,11 @@ from tqdm import tqdm
 import whatwhere.benchmarks
 from whatwhere import released
 from whatwhere.benchmarks import Benchmark
-from whatwhere.benchmarks.classes import Classified
+from whatwhere.benchmarks.classes import Classified, Shown
+from whatwhere.benchmarks.clippy_voc import BothScores, BothWays, squashed
+from whatwhere.benchmarks.grounds import ByGround, OnGrounds, by_ground
 from whatwhere.benchmarks.ranking import Ranking, Recalls, TopK, top_k
-from whatwhere.benchmarks.score import evaluate, first
+from whatwhere.benchmarks.score import Tally, evaluate, first
 from whatwhere.benchmarks.segments import Segments, jaccard
 from whatwhere.captions.benchmark import Captions
 from whatwhere.captions.samples import BrokenImage, Sample
@@ -34,16 +37,21 @@ from whatwhere.concepts.bank import Bank
 from whatwhere.concepts.names import parse_names
 from whatwhere.concepts.overlap import Overlap, describe, overlap
 from whatwhere.model import Model
+from whatwhere.pictures import OnGround
+from whatwhere.recipes import override
 from whatwhere.records import Batch, EncodedImages, EncodedTexts, to
 from whatwhere.runs.grouping import BottomUp, described, of_model
 from whatwhere.runs.sweeping import Sweep, asked, sweep_background
 from whatwhere.segmenter import Background, Segmenter
-from whatwhere.segmenter.reading import THRESHOLDS
+from whatwhere.segmenter.reading import THRESHOLDS, parse_background
 from whatwhere.training import checkpoints
 from whatwhere.transforms import centre_square, to_tensor
 
-Question = Benchmark | Classified | Captions | Segments
+Question = Benchmark | Classified | Captions | Segments | OnGrounds | BothWays
 PICTURES, TEXTS = 32, 1024  # encoded and compared at a time
+
+
+Photo = TypeVar("Photo", Shown, OnGround)
 
 
 @runtime_checkable
@@ -76,18 +84,25 @@ class Measured:
 
 
 def benchmark_names() -> list[str]:
-    """Files of `benchmarks/` that can load pictures, and parts that bring a benchmark."""
+    """Files of `benchmarks/` that can load pictures, and what parts bring.
+
+    A part's `benchmark.py` is called like the part, its `benchmark_swap.py` with `_swap` behind.
+    """
     return sorted(_loaders())
 
 
-def open_benchmark(name: str, *, root: str, split: str | None) -> Question:
+def open_benchmark(name: str, *, root: str | None, split: str | None) -> Question:
     loaders = _loaders()
     if name not in loaders:
         known = sorted(loaders)
         close = get_close_matches(name, known, n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
         raise ValueError(f"no benchmark is called {name!r}{hint} (there are {', '.join(known)})")
-    return loaders[name](root) if split is None else loaders[name](root, split)
+    load = loaders[name]
+    needs_root = inspect.signature(load).parameters["root"].default is inspect.Parameter.empty
+    if root is None and needs_root:
+        raise ValueError(f"{name} needs --root PATH: where its pictures lie")
+    return load(root) if split is None else load(root, split)
 
 
 def _loaders() -> dict[str, Callable[..., Question]]:
@@ -96,8 +111,9 @@ def _loaders() -> dict[str, Callable[..., Question]]:
         for module in pkgutil.iter_modules(whatwhere.benchmarks.__path__)
     ]
     parts = [
-        (file.parent.name, f"whatwhere.{file.parent.name}.benchmark")
-        for file in Path(whatwhere.__path__[0]).glob("*/benchmark.py")
+        (part + file.stem.removeprefix("benchmark"), f"whatwhere.{part}.{file.stem}")
+        for file in Path(whatwhere.__path__[0]).glob("*/benchmark*.py")
+        for part in [file.parent.name]
     ]
     modules = {name: vars(importlib.import_module(path)) for name, path in (*files, *parts)}
     return {name: module["load"] for name, module in modules.items() if "load" in module}
@@ -124,17 +140,24 @@ def measure(
         return _measure_groups(segment, benchmark, settings, limit, background or sweep)
     if isinstance(benchmark, Benchmark):
         return _measure_maps(segment, benchmark, background, sweep, limit, bank)
+    if isinstance(benchmark, BothWays):
+        return _measure_both_ways(segment, benchmark, background, sweep, limit, bank)
     if background is not None or sweep is not None:
         raise ValueError(
             f"{benchmark.name} asks nothing about pixels, so there is no background to find; leave "
             "--background and --sweep out"
         )
     side = segment.model.image_encoder.size
-    how: dict[str, str | int | float] = {"pictures": f"short side {side}, then the centre"}
+    if isinstance(benchmark, OnGrounds):
+        side = segment.reading.side
+    size = f"short side {side}" if side else "own size"
+    how: dict[str, str | int | float] = {"pictures": f"{size}, then the centre"}
     if isinstance(benchmark, Captions):
         return Measured(benchmark.name, retrieve(segment.model, benchmark, limit=limit), how)
     how |= {"prompts": segment.reading.prompts} | _unknown(bank)
     told = None if bank is None else overlap(bank, benchmark.names)
+    if isinstance(benchmark, OnGrounds):
+        return Measured(benchmark.name, tell_apart(segment, benchmark, limit=limit), how, told)
     return Measured(benchmark.name, classify(segment, benchmark, limit=limit), how, told)
 
 
@@ -166,17 +189,7 @@ def _measure_maps(
     limit: int | None,
     bank: Bank | None,
 ) -> Measured:
-    _, names = asked(benchmark)
-    told = None if bank is None else overlap(bank, parse_names(names))
-    reading = segment.reading
-    how: dict[str, str | int | float] = {
-        "prompts": reading.prompts,
-        "side": reading.side,
-        "resize": reading.resize,
-        "window": reading.window,
-        "stride": reading.stride,
-        "calibration": segment.model.similarity.readout.calibration,
-    } | _unknown(bank)
+    how, told = _read_as(segment, bank), _told(benchmark, bank)
     if sweep is not None:
         if background is not None:
             raise ValueError("--sweep tries thresholds of its own; leave --background out")
@@ -186,6 +199,51 @@ def _measure_maps(
     scores = evaluate(labeller(segment, benchmark, background=background), benchmark, limit=limit)
     how |= {"background": typed(rule)} | _softmax(segment, rule.rule)
     return Measured(benchmark.name, scores, how, told)
+
+
+def _measure_both_ways(
+    segment: Segmenter,
+    benchmark: BothWays,
+    background: Background | None,
+    sweep: Sweep | None,
+    limit: int | None,
+    bank: Bank | None,
+) -> Measured:
+    if sweep is not None or background is not None:
+        raise ValueError(
+            f"{benchmark.name} has one background rule, {benchmark.background}; leave --background "
+            "and --sweep out, or take --benchmark voc"
+        )
+    photos, rule = benchmark.photos, parse_background(benchmark.background)
+    reading = override(segment.reading, benchmark.reading)
+    as_released = labeller(Segmenter(segment.model, reading), photos, background=rule)
+    as_read = labeller(segment, photos, background=rule)
+    released, correct = Tally(photos), Tally(photos)
+    for item in first(photos, limit, progress=True):
+        small = squashed(item, side=benchmark.side)
+        released.add(small, as_released(small.image))
+        correct.add(item, as_read(item.image))
+    how = _read_as(segment, bank) | {"background": benchmark.background}
+    how |= {"released": ", ".join([f"centre {benchmark.side}", *benchmark.reading])}
+    scores = BothScores(released.scores, correct.scores)
+    return Measured(benchmark.name, scores, how, _told(photos, bank))
+
+
+def _read_as(segment: Segmenter, bank: Bank | None) -> dict[str, str | int | float]:
+    reading = segment.reading
+    return {
+        "prompts": reading.prompts,
+        "side": reading.side,
+        "resize": reading.resize,
+        "window": reading.window,
+        "stride": reading.stride,
+        "calibration": segment.model.similarity.readout.calibration,
+    } | _unknown(bank)
+
+
+def _told(benchmark: Benchmark, bank: Bank | None) -> Overlap | None:
+    _, names = asked(benchmark)
+    return None if bank is None else overlap(bank, parse_names(names))
 
 
 def typed(rule: Background) -> str:
@@ -246,7 +304,6 @@ def _rule(segment: Segmenter, benchmark: Benchmark, given: Background | None) ->
     return Background()
 
 
-@torch.no_grad()
 def classify(segment: Segmenter, benchmark: Classified, *, limit: int | None = None) -> TopK:
     """Zero-shot classification: the class whose prompts fit the whole picture best.
 
@@ -254,23 +311,46 @@ def classify(segment: Segmenter, benchmark: Classified, *, limit: int | None = N
     mean of the unit vectors of a name's prompts. Of synonyms the best counts. The read-out's
     calibration belongs to patches and is left out: pictures and texts meet as in training.
     """
-    flat = tuple(synonym for synonyms in benchmark.names for synonym in synonyms)
-    owner = [row for row, synonyms in enumerate(benchmark.names) for _ in synonyms]
-    names, rows = _said(segment.embed(flat)), torch.tensor(owner, device=segment.device)
     photos = first(benchmark, limit, progress=True)
-    ahead, truth = [], []
-    while some := list(islice(photos, PICTURES)):
-        images = _look(segment.model, [photo.image for photo in some])
-        scores = segment.model.similarity.pairs(images, names).image_to_text
-        best = scores.new_full((len(some), len(benchmark.classes)), -torch.inf)
+    side = segment.model.image_encoder.size
+    ranks = _ahead(segment, benchmark.names, photos, side=side)
+    ahead, truth = zip(*((ahead, photo.label) for photo, ahead in ranks), strict=True)
+    return top_k(benchmark.classes, np.array(ahead), np.array(truth), expected=len(benchmark))
+
+
+def tell_apart(segment: Segmenter, benchmark: OnGrounds, *, limit: int | None = None) -> ByGround:
+    """Zero-shot classification as `classify` does it, of things that may be where none belongs.
+
+    Pictures are seen at the short side of the reading (CLIPpy: 448, arXiv 2210.09996), or at
+    their own where that is 0.
+    """
+    photos = first(benchmark, limit, progress=True)
+    ranks = _ahead(segment, benchmark.names, photos, side=segment.reading.side)
+    return by_ground(benchmark, ((photo, ahead < 1) for photo, ahead in ranks))
+
+
+@torch.no_grad()
+def _ahead(
+    segment: Segmenter,
+    names: Sequence[tuple[str, ...]],
+    photos: Iterator[Photo],
+    *,
+    side: int,
+) -> Iterator[tuple[Photo, float]]:
+    """Each photo, and how many other classes its whole picture fits better than its own."""
+    flat = tuple(synonym for synonyms in names for synonym in synonyms)
+    owner = [row for row, synonyms in enumerate(names) for _ in synonyms]
+    said, rows = _said(segment.embed(flat)), torch.tensor(owner, device=segment.device)
+    while some := list(islice(photos, PICTURES if side else 1)):
+        images = _look(segment.model, [photo.image for photo in some], side=side)
+        scores = segment.model.similarity.pairs(images, said).image_to_text
+        best = scores.new_full((len(some), len(names)), -torch.inf)
         best = best.scatter_reduce(1, rows.expand_as(scores), scores, "amax")
         labels = torch.tensor([photo.label for photo in some], device=segment.device)
         ranking = Ranking(len(some), device=segment.device)
-        own = torch.arange(len(benchmark.classes), device=segment.device) == labels[:, None]
+        own = torch.arange(len(names), device=segment.device) == labels[:, None]
         ranking.see(slice(None), best, own)
-        ahead.append(ranking.ahead().cpu().numpy())
-        truth += [photo.label for photo in some]
-    return top_k(benchmark.classes, np.concatenate(ahead), np.array(truth), expected=len(benchmark))
+        yield from zip(some, ranking.ahead().tolist(), strict=True)
 
 
 @torch.no_grad()
@@ -300,7 +380,8 @@ def retrieve(model: Model, benchmark: Captions, *, limit: int | None = None) -> 
     to_image = Ranking(len(texts), device=model.device)
     seen = tqdm(_parts(samples, PICTURES), benchmark.name, unit=f" x {PICTURES} pictures")
     for start, some in zip(range(0, len(samples), PICTURES), seen, strict=True):
-        images = _look(model, [sample.open() for sample in some])
+        side = model.image_encoder.size
+        images = _look(model, [sample.open() for sample in some], side=side)
         rows = torch.arange(start, start + len(some), device=model.device)
         for left in range(0, len(texts), TEXTS):
             here = slice(left, left + TEXTS)
@@ -356,8 +437,10 @@ def retrieval(model: Model, batches: Iterable[Batch]) -> dict[str, float]:
     return {key: value / count for key, value in sums.items()}
 
 
-def _look(model: Model, pictures: Sequence[Image.Image]) -> EncodedImages:
-    side = model.image_encoder.size
+def _look(model: Model, pictures: Sequence[Image.Image], *, side: int) -> EncodedImages:
+    """The squares in the centre. `side` 0: of pictures of one size, as the encoder can take it."""
+    patch = model.image_encoder.patch
+    side = side or max(min(pictures[0].size) // patch, 1) * patch
     squares = [to_tensor(centre_square(picture, side=side)) for picture in pictures]
     return model.encode_images(torch.stack(squares).to(model.device))
 

@@ -207,7 +207,7 @@ class World:
                 on=homes[name],
                 land=land,
                 taken=[actor.pose.box for actor in actors],
-                look=_look(KINDS[name], draw),
+                look=look_of(KINDS[name], draw),
                 grown=self.scale,
                 draw=draw,
             )
@@ -251,7 +251,8 @@ def _stage(land: stage.Land, actors: list[stage.Actor]) -> _Staged:
     return _Staged(land, actors, whole, instances, things, grounds, relations(visible, whole))
 
 
-def _look(kind: Kind, draw: np.random.Generator) -> tuple[str, str | None, str | None]:
+def look_of(kind: Kind, draw: np.random.Generator) -> tuple[str, str | None, str | None]:
+    """A color, size and pattern that things of this kind may have."""
     color = kind.colors[draw.integers(len(kind.colors))]
     size = ("small", "big")[draw.integers(2)] if draw.random() < SIZED else None
     patterned = kind.patterns and draw.random() < PATTERNED

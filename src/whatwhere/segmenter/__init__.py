@@ -18,7 +18,8 @@ from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor
 
-from whatwhere.concepts.names import parse_names, refuse_shared
+from whatwhere.concepts.backgrounds import background_names
+from whatwhere.concepts.names import Names, parse_names, refuse_shared
 from whatwhere.concepts.prompts import Prompts
 from whatwhere.model import Model
 from whatwhere.records import EncodedImages, to
@@ -82,17 +83,17 @@ class Segmenter:
         looked = photo if isinstance(photo, Looked) else self.look(photo)
         classes = parse_names(names)
         rule = background or self.reading.background
-        others = parse_names(rule.names) if rule.rule == "names" else []
+        others = _others(rule, classes)
         if rule.rule != "none":
             taken = (BACKGROUND, *(synonym for synonyms in others for synonym in synonyms))
-            places = ["the background", *(f"name {i + 1}" for i in range(len(classes)))]
+            places = ["the background", *(f"name {i + 1} ({c[0]})" for i, c in enumerate(classes))]
             refuse_shared([taken, *classes], places)
         vectors, owner = self.name_vectors([*classes, *others])
         best, label, confidence = self.best(looked, vectors, owner, rule=rule)
         shown = tuple(synonyms[0] for synonyms in classes)
         if rule.rule == "none":
             return Segmentation(_array(label), _array(confidence), shown, looked.picture)
-        if rule.rule in ("names", "region"):
+        if rule.rule in ("names", "list", "region"):
             none = label >= len(classes)
         else:
             none = (best if rule.rule == "score" else confidence) < rule.threshold
@@ -209,6 +210,7 @@ class Segmenter:
             mass *= best.sub_(top).mul_(self.reading.scale).exp_()
             mass += some.sub_(top).mul_(self.reading.scale).exp_().sum(dim=0)
             best = top
+            del scores, some  # or they would be there while the next ones come
         return best, label, 1 / mass
 
     def _resized(self, picture: Image.Image) -> Float[Tensor, "3 height width"]:
@@ -247,6 +249,13 @@ class Segmenter:
         if seen.size == full:
             return canvas
         return F.interpolate(canvas[None], full, mode="bilinear", align_corners=False)[0]
+
+
+def _others(rule: Background, asked: Sequence[Names]) -> list[Names]:
+    """Names that compete beside those asked for and whose pixels are background."""
+    if rule.rule == "list":
+        return background_names(*rule.names, asked=asked)
+    return parse_names(rule.names) if rule.rule == "names" else []
 
 
 def _best_synonym(

@@ -4,10 +4,12 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from whatwhere.concepts.backgrounds import background_lists
+
 BACKGROUND = "background"
-Prompting = Literal["name", "photo", "sentence", "seven", "imagenet"]
+Prompting = Literal["name", "photo", "article", "sentence", "seven", "imagenet"]
 Resize = Literal["bicubic", "bilinear"]
-Rule = Literal["none", "score", "probability", "names", "region"]
+Rule = Literal["none", "score", "probability", "names", "list", "region"]
 THRESHOLDS: dict[str, Rule] = {rule: rule for rule in ("score", "probability", "region")}
 
 
@@ -18,6 +20,8 @@ class Background:
     rule       "none": never. "score": its best score is below `threshold` (cosine, -1 to 1).
                "probability": its confidence is (softmax over the names, 0 to 1).
                "names": one of `names`, which compete beside those asked for, scores best.
+               "list": the same with the names of a list that ships with the package ("voc60":
+               what CLIPpy's evaluator adds to VOC's names), without those asked for.
                "region": no name of its region reaches `threshold` (0 to 1), nor the score of the
                window's best region if that is less; for readings with `regions`.
     """
@@ -29,6 +33,13 @@ class Background:
     def __post_init__(self):
         if self.rule not in get_args(Rule):
             raise ValueError(f"no background rule {self.rule!r}; use {', '.join(get_args(Rule))}")
+        if self.rule == "list" and not (
+            len(self.names) == 1 and self.names[0] in background_lists()
+        ):
+            raise ValueError(
+                f"no list of background names is called {','.join(self.names)!r}; use one of "
+                f"{', '.join(background_lists())}, or write names:wall,floor"
+            )
 
 
 @dataclass(frozen=True)
@@ -107,6 +118,8 @@ def parse_background(text: str) -> Background:
         return Background()
     if rule == "names" and value.strip():
         return Background("names", names=tuple(name.strip() for name in value.split(",")))
+    if rule == "list":
+        return Background("list", names=(value,))
     if rule in THRESHOLDS:
         try:
             threshold = float(value)
@@ -116,6 +129,6 @@ def parse_background(text: str) -> Background:
             raise ValueError(f"background {text!r} lacks a number; write {rule}:0.2")
         return Background(THRESHOLDS[rule], threshold)
     raise ValueError(
-        f"no background rule {text!r}; use none, score:0.2, probability:0.5, region:0.9 or "
-        "names:wall,floor"
+        f"no background rule {text!r}; use none, score:0.2, probability:0.5, region:0.9, "
+        "names:wall,floor or list:voc60"
     )
