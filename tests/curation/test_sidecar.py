@@ -80,7 +80,7 @@ def test_a_killed_run_goes_on_with_the_missing_parts(tmp_path):
 
 def test_other_settings_are_refused(tmp_path):
     written(tmp_path / "s", near=8)
-    with pytest.raises(ValueError, match="was written with other settings, pictures or concepts"):
+    with pytest.raises(ValueError, match="holds a sidecar of other settings, pictures or concepts"):
         written(tmp_path / "s", near=9)
 
 

@@ -13,6 +13,7 @@ from whatwhere.objectives.multi_label import MultiLabel
 from whatwhere.recipes import load
 from whatwhere.recipes.cocu import BorrowedPrompts
 from whatwhere.runs.training import run_training
+from whatwhere.training.schedule import for_data
 
 pytest.importorskip("pyarrow")
 NAMES = ("boat", "cat", "tree")
@@ -57,6 +58,38 @@ def test_training_joins_a_sidecar_on_the_fly_and_can_be_repeated(tmp_path):
     assert outcome(tmp_path / "one") == outcome(tmp_path / "two")
     log = (tmp_path / "one" / "log.csv").read_text()
     assert "multi_label" in log
+
+
+def test_a_sidecar_of_other_pictures_is_refused_and_a_partial_one_told_once(tmp_path, capsys):
+    keys = [f"{i}.jpg" for i in range(20)]
+    prompts = BorrowedPrompts(sidecar(tmp_path / "s", keys[:2]))
+    capsys.readouterr()
+    with pytest.raises(
+        ValueError, match=r"knows 1 of the 19 .* such as '0.jpg', theirs .* '1.jpg'"
+    ):
+        prompts.of(keys[1:])
+    assert prompts.of(keys[:2]) == prompts and capsys.readouterr().err == ""
+    assert prompts.of(keys) == prompts
+    assert "knows 2 of the 20 training pictures; the others" in capsys.readouterr().err
+
+
+def test_a_run_with_a_sidecar_of_other_pictures_does_not_start(tmp_path):
+    prompts = BorrowedPrompts(sidecar(tmp_path / "s", ["other.jpg"]))
+    recipe = replace(small(), objectives=(Contrastive(), MultiLabel()), extra_prompts=prompts)
+    with pytest.raises(ValueError, match="knows 0 of the 14 training pictures"):
+        run_training(recipe, out=tmp_path / "run")
+
+
+# pictures, and the updates that were published; theirs leave out the rest of every epoch
+@pytest.mark.parametrize(
+    ("name", "pictures", "updates"),
+    [("cocu-cc3m", 2_751_755, 80_610), ("cocu", 26_985_925, 790_590)],
+)
+def test_both_published_models_are_recipes_of_their_length_and_rate(name, pictures, updates):
+    recipe = load(name)
+    training = for_data(recipe.training, samples=pictures, batch=recipe.batching.batch)
+    assert training.lr == pytest.approx(4e-4)
+    assert updates <= training.steps < updates + 30, "up to one more in each of 30 epochs"
 
 
 def test_the_recipe_is_groupvit_s_with_prompts_and_batch_of_its_own():

@@ -7,7 +7,8 @@ example:
   whatwhere curate rewrite  --out curated
   whatwhere curate audit    --captions my_photos/ --out curated
 
-embed and rewrite go on where they were stopped. curated/sidecar/ is Parquet: key, concepts, scores.
+embed and rewrite go on where they were stopped; with --ray they run on the actors of a Ray cluster
+and leave the same files. curated/sidecar/ is Parquet: key, concepts, scores.
 The model may be open_clip:ViT-B-16:clip.pt. `whatwhere curate STEP --help` tells more.
 """
 
@@ -31,6 +32,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     def captioned(one: argparse.ArgumentParser) -> None:
         one.add_argument("--captions", required=True, metavar="PATH", help="pictures and captions")
         one.add_argument("--kind", help="how to read PATH, where that is not plain")
+
+    def spread(one: argparse.ArgumentParser) -> None:
+        one.add_argument(
+            "--ray",
+            nargs="?",
+            const="local",
+            metavar="ADDRESS",
+            help="on a Ray cluster (ADDRESS; auto), or on Ray actors here if no address is given",
+        )
+        one.add_argument(
+            "--workers", type=from_one, help="Ray actors; default: one a processor, or one a GPU"
+        )
 
     one = step("concepts", "the gallery, and which of its concepts each caption mentions")
     captioned(one)
@@ -57,6 +70,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     one.add_argument("--batch", type=from_one, default=32, help="pictures at a time; default: 32")
     add_device(one)
     add_import(one)
+    spread(one)
 
     one = step("index", "what finds similar pictures")
     one.add_argument(
@@ -72,6 +86,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     one.add_argument("--most", type=from_one, default=16, help="concepts kept; default: 16")
     one.add_argument("--clusters", action="store_true", help="for cluster-guided sampling")
     one.add_argument("--sidecar", metavar="DIR", help="default: DIR/sidecar")
+    spread(one)
 
     one = step("audit", "a page: what is never said, how much is recovered, examples")
     captioned(one)
@@ -120,7 +135,8 @@ def _embed(args: argparse.Namespace) -> None:
     gallery = (args.out / curating.GALLERY).is_file()
     if gallery:
         curating.embed_concepts(args.out, curating.read_gallery(args.out), space, prompts)
-    vectors = curating.embed_pictures(args.out, pairs, space, batch=args.batch)
+    each = _each(args, gpu=args.device != "cpu")
+    vectors = curating.embed_pictures(args.out, pairs, space, batch=args.batch, each=each)
     for row, why in vectors.broken().items():
         pairs.skipped.add("broken image", vectors.keys[row], why)
     _left_out(pairs)
@@ -141,7 +157,7 @@ def _rewrite(args: argparse.Namespace) -> None:
     sidecar = Path(args.sidecar).expanduser() if args.sidecar else args.out / SIDECAR
     settings = Rewriting(near=args.near, most=args.most, clusters=args.clusters)
     pool = None if args.pool is None else Path(args.pool).expanduser()
-    shift = rewrite(args.out, settings, pool=pool, sidecar=sidecar)
+    shift = rewrite(args.out, settings, pool=pool, sidecar=sidecar, each=_each(args, gpu=False))
     if shift:
         print(f"cosines of this model may be negative: {shift:.3f} was added to all of them")
     print(f"{sidecar}: written")
@@ -184,6 +200,16 @@ def _audit(args: argparse.Namespace) -> None:
         f"average; captions say {counts.own.mean():.2f}; {len(counts.never)} of "
         f"{len(names)} concepts are never said\n{path}"
     )
+
+
+def _each(args: argparse.Namespace, *, gpu: bool):
+    """Who does the pieces of a step."""
+    from whatwhere.curation.pieces import here
+    from whatwhere.runs.spreading import on_ray
+
+    if args.workers is not None and args.ray is None:
+        raise ValueError("--workers counts Ray actors; give --ray too")
+    return here if args.ray is None else on_ray(args.ray, workers=args.workers, gpu=gpu)
 
 
 def _left_out(pairs) -> None:

@@ -19,7 +19,7 @@ def parse_names(names: str | Sequence[str]) -> list[Names]:
     if not any(part.strip() for part in parts):
         raise ValueError(f"no names in {names!r}; give some, like 'dog, grass|lawn, sky'")
     concepts = [split_synonyms(part) for part in parts]
-    refuse_shared(concepts, [f"name {i + 1}" for i in range(len(concepts))])
+    refuse_shared(concepts, [f"name {i + 1} ({c[0]})" for i, c in enumerate(concepts)])
     return concepts
 
 

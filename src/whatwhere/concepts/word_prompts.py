@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -35,6 +36,10 @@ class WordPrompts:
     def __post_init__(self) -> None:
         if self.count < 1:
             raise ValueError(f"extra_prompts.count={self.count}; take 1 or more")
+
+    def of(self, keys: Sequence[str]) -> WordPrompts:
+        """What draws the texts of these pictures; any will do."""
+        return self
 
     def __call__(self, key: str, caption: str, draw: Draw) -> list[str]:
         """Of the picture only the caption matters here; other ways to find words look it up."""

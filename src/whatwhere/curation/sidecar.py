@@ -6,18 +6,19 @@ Pictures and captions are never rewritten. Parts are complete or absent, so a ki
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Int64
-from tqdm import tqdm
 
 from whatwhere.curation.mentions import Mentions
+from whatwhere.curation.pieces import Each, here
 from whatwhere.curation.sampling import Sampling, draw
-from whatwhere.curation.vectors import write
+from whatwhere.curation.vectors import claim
 
 PART = 16_384  # pictures
 
@@ -38,32 +39,27 @@ def write_sidecar(
     borrow: Callable[[range], Borrowed],
     *,
     decides: dict[str, Any],
+    each: Each = here,
 ) -> None:
     """Parts that the folder lacks, from `borrow(rows)`; `decides` is what their contents follow."""
     _, parquet = _pyarrow()
     count = -(-len(keys) // PART)
-    said = json.dumps(decides | {"part": PART, "parts": count}, indent=1)
-    about = folder / "about.json"
-    if about.is_file() and about.read_text(encoding="utf-8") != said:
-        raise ValueError(
-            f"{folder} was written with other settings, pictures or concepts; delete it first, or "
-            "choose another --sidecar"
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    write(about, said.encode())
-    parts = [folder / f"part-{n:05d}.parquet" for n in range(count)]
+    other = "a sidecar of other settings, pictures or concepts"
+    claim(folder, decides | {"part": PART, "parts": count}, other, choose="--sidecar")
+    parts = [folder / f"part-{number:05d}.parquet" for number in range(count)]
     shown = np.array(names)
-    with tqdm(total=len(keys), desc="borrowing concepts", unit=" pictures") as bar:
-        for number, part in enumerate(parts):
-            rows = range(number * PART, min((number + 1) * PART, len(keys)))
-            if part.is_file():
-                bar.update(len(rows))
-                continue
-            table = _table(keys[rows.start : rows.stop], shown, borrow(rows))
-            aside = part.with_name(f".{part.name}")
-            parquet.write_table(table, aside, compression="zstd")
-            aside.replace(part)
-            bar.update(len(rows))
+
+    def written(number: int) -> Iterator[int]:
+        rows = range(number * PART, min((number + 1) * PART, len(keys)))
+        table = _table(keys[rows.start : rows.stop], shown, borrow(rows))
+        aside = parts[number].with_name(f".{os.getpid()}.{parts[number].name}")
+        parquet.write_table(table, aside, compression="zstd")
+        aside.replace(parts[number])
+        yield len(rows)
+
+    missing = [number for number, part in enumerate(parts) if not part.is_file()]
+    sizes = {number: min(PART, len(keys) - number * PART) for number in missing}
+    each(written, sizes, doing="borrowing concepts", unit="pictures")
 
 
 class Sidecar:

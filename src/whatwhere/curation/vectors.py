@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float16, Float32
-from tqdm import tqdm
+
+from whatwhere.curation.pieces import Each, here
 
 Thing = TypeVar("Thing")
 SHARD = 1024  # vectors
@@ -95,6 +96,7 @@ def embed(
     identity: str,
     batch: int,
     what: str,
+    each: Each = here,
 ) -> Vectors:
     """Encode what the folder does not hold yet, `batch` at a time.
 
@@ -102,30 +104,34 @@ def embed(
     another encoder is refused.
     """
     vectors = Vectors(folder, tuple(keys), identity)
-    said = json.dumps({"identity": identity, "keys": digest(keys), "shard": SHARD}, indent=1)
+    decides = {"identity": identity, "keys": digest(keys), "shard": SHARD}
+    claim(folder, decides, f"vectors of another model or of other {what}", choose="--out")
+    write(folder / "keys.json", json.dumps(list(keys)).encode())
+
+    def encoded(number: int) -> Iterator[int]:
+        parts, reasons = [], []
+        rows = range(number * SHARD, min((number + 1) * SHARD, len(keys)))
+        for start in range(rows.start, rows.stop, batch):
+            some = range(start, min(start + batch, rows.stop))
+            made = encode([things[row] for row in some])
+            parts.append(made.vectors.astype(np.float16))
+            reasons += made.reasons
+            yield len(some)
+        _write_shard(vectors.shards[number], np.concatenate(parts), reasons)
+
+    sizes = {number: min(SHARD, len(keys) - number * SHARD) for number in vectors.missing()}
+    each(encoded, sizes, doing=f"embedding {what}", unit=what)
+    return vectors
+
+
+def claim(folder: Path, decides: dict[str, Any], other: str, *, choose: str) -> None:
+    """Make `folder` for what `decides` its contents; ValueError if it holds `other`."""
+    said = json.dumps(decides, indent=1)
     about = folder / "about.json"
     if about.is_file() and about.read_text(encoding="utf-8") != said:
-        raise ValueError(
-            f"{folder} holds vectors of another model or of other {what}; delete that folder, or "
-            "choose another --out"
-        )
+        raise ValueError(f"{folder} holds {other}; delete it first, or choose another {choose}")
     folder.mkdir(parents=True, exist_ok=True)
-    write(folder / "keys.json", json.dumps(list(keys)).encode())
     write(about, said.encode())
-    missing = vectors.missing()
-    todo = sum(min(SHARD, len(keys) - number * SHARD) for number in missing)
-    with tqdm(total=todo, desc=f"embedding {what}", unit=f" {what}", disable=not todo) as bar:
-        for number in missing:
-            parts, reasons = [], []
-            here = range(number * SHARD, min((number + 1) * SHARD, len(keys)))
-            for start in range(here.start, here.stop, batch):
-                some = range(start, min(start + batch, here.stop))
-                made = encode([things[row] for row in some])
-                parts.append(made.vectors.astype(np.float16))
-                reasons += made.reasons
-                bar.update(len(some))
-            _write_shard(vectors.shards[number], np.concatenate(parts), reasons)
-    return vectors
 
 
 def digest(texts: Sequence[str]) -> str:

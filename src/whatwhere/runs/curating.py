@@ -26,6 +26,7 @@ from whatwhere.curation import search
 from whatwhere.curation.audit import Audit, audit
 from whatwhere.curation.clustering import cluster
 from whatwhere.curation.mentions import Finder, Mentions
+from whatwhere.curation.pieces import Each, here
 from whatwhere.curation.ranking import Pool, fits_of, rank
 from whatwhere.curation.sidecar import Borrowed, Sidecar, write_sidecar
 from whatwhere.curation.vectors import SHARD, Embedded, Vectors, digest, embed, write
@@ -95,7 +96,9 @@ def read_mentions(folder: Path, bank: Bank, keys: Sequence[str]) -> Mentions:
         return Mentions(held["start"], held["concept"])
 
 
-def embed_pictures(folder: Path, pairs: Pairs[Sample], space: Space, *, batch: int) -> Vectors:
+def embed_pictures(
+    folder: Path, pairs: Pairs[Sample], space: Space, *, batch: int, each: Each = here
+) -> Vectors:
     """A broken picture gets zeros: it neither borrows nor lends."""
 
     def encode(samples: Sequence[Sample]) -> Embedded:
@@ -120,6 +123,7 @@ def embed_pictures(folder: Path, pairs: Pairs[Sample], space: Space, *, batch: i
         identity=space.identity,
         batch=batch,
         what="pictures",
+        each=each,
     )
 
 
@@ -189,7 +193,12 @@ def open_index(folder: Path, vectors: Vectors) -> search.Index:
 
 
 def rewrite(
-    folder: Path, settings: Rewriting, *, pool: Path | None = None, sidecar: Path | None = None
+    folder: Path,
+    settings: Rewriting,
+    *,
+    pool: Path | None = None,
+    sidecar: Path | None = None,
+    each: Each = here,
 ) -> float:
     """Borrow for every picture of `folder` from the captions of `pool`, by default its own.
 
@@ -215,10 +224,10 @@ def rewrite(
         found = Borrowed(np.full(shape, -1), np.zeros(shape, np.float32), np.full(shape, -1))
         for start in range(rows.start, rows.stop, SHARD):
             some = vectors.block(start // SHARD)
-            here = np.arange(start, start + len(some))
+            own = np.arange(start, start + len(some))
             near = index.nearest(some, near=settings.near)
-            near = search.with_itself(near, here if pool is None else np.full(len(here), -1))
-            near[np.isin(near, lost) | np.isin(here, broken)[:, None]] = -1
+            near = search.with_itself(near, own if pool is None else np.full(len(own), -1))
+            near[np.isin(near, lost) | np.isin(own, broken)[:, None]] = -1
             archive = rank(some, near, concepts, lent, shift=shift, most=settings.most)
             place = slice(start - rows.start, start - rows.start + len(some))
             kept = archive.concept.shape[1]
@@ -239,7 +248,8 @@ def rewrite(
         ],
         "index": json.loads((lender / INDEX).read_text())["kind"],
     }
-    write_sidecar(sidecar or folder / SIDECAR, vectors.keys, bank.names, borrow, decides=decides)
+    file = sidecar or folder / SIDECAR
+    write_sidecar(file, vectors.keys, bank.names, borrow, decides=decides, each=each)
     return shift
 
 

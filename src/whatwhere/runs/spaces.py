@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,20 @@ class Space:
     dim: int
     pictures: Callable[[Sequence[Image.Image]], Float32[np.ndarray, "pictures dim"]]
     texts: Callable[[Sequence[str]], Float32[np.ndarray, "texts dim"]]
+    again: Callable[[], Space] | None = None  # opens it in another process, on a device there
+
+    def __reduce__(self) -> tuple:
+        """Weights do not travel to another process: they are read again there."""
+        if self.again is None:
+            return Space, (self.identity, self.dim, self.pictures, self.texts)
+        return _same, (self.identity, self.again)
+
+
+def _same(identity: str, again: Callable[[], Space]) -> Space:
+    space = again()
+    if space.identity != identity:
+        raise ValueError("the model has other weights here than where the work was sent from")
+    return space
 
 
 def open_space(name: str, *, device: str = "auto", imports: Sequence[str] = ()) -> Space:
@@ -37,8 +52,9 @@ def open_space(name: str, *, device: str = "auto", imports: Sequence[str] = ()) 
 
     The weights of open_clip are a local file, or a tag that open_clip can download.
     """
+    again = partial(open_space, name, device=device, imports=tuple(imports))
     if name.startswith(OPEN_CLIP):
-        return _open_clip(name, device)
+        return replace(_open_clip(name, device), again=again)
     segment = load(name, device=device, imports=imports)
     model, tokenizer = segment.model, segment.model.text_encoder.tokenizer
     side = model.image_encoder.size
@@ -53,7 +69,7 @@ def open_space(name: str, *, device: str = "auto", imports: Sequence[str] = ()) 
         tokens = tokenizer([tokenizer.clean(text) for text in some])
         return _numbers(model.encode_texts(to(tokens, model.device)).caption)
 
-    return _space(model, f"whatwhere, {side} px", pictures, texts)
+    return replace(_space(model, f"whatwhere, {side} px", pictures, texts), again=again)
 
 
 def _open_clip(name: str, device: str) -> Space:
