@@ -22,14 +22,16 @@ PARTS = {
     "grouping",
     "similarity",
     "objectives",
+    "pretexts",
     "benchmarks",
     "scenes",
 }
-MIDDLE = {"model", "training", "segmenter"}
+MIDDLE = {"model", "training", "segmenter", "pretraining"}
 MAY_IMPORT = {
     **{name: BASE for name in BASE | PARTS | {"model"}},
     "training": BASE | {"model"},
     "segmenter": BASE | {"model", "concepts"},
+    "pretraining": BASE | {"captions"},
     "recipes": BASE | PARTS | MIDDLE,
     "report": BASE | PARTS | MIDDLE,  # pages of what others found
     "released": BASE | PARTS | MIDDLE | {"recipes"},  # files of other code, as recipes and weights

@@ -7,6 +7,7 @@ import pytest
 
 from runs.processes import ended, start
 from runs.small import outcome, small
+from whatwhere.recipes import override
 from whatwhere.runs.training import run_training
 from whatwhere.training import checkpoints
 from whatwhere.training.logs import read_log
@@ -39,6 +40,20 @@ def test_a_run_stopped_by_ctrl_c_ends_as_if_left_alone(tmp_path, concepts):
     with pytest.raises(KeyboardInterrupt):
         run_training(recipe, out=run, watch=stop_at(3, ctrl_c))
     assert checkpoints.newest(run).name == "step-00000003"
+    run_training(recipe, out=run, resume=True, watch=quietly)
+    assert outcome(run) == outcome(tmp_path / "whole")
+
+
+def test_a_run_that_drops_patches_ends_as_if_left_alone(tmp_path):
+    """Words look at the patches that are left, and the same ones are dropped again."""
+    vit = "image=whatwhere.encoders.timm_model:Timm"
+    sizes = ("image.name=test_vit", "image.frozen=False", "image.patch_drop=0.5")
+    recipe = small(concepts=True)
+    recipe = override(recipe, [vit, *sizes])
+    run_training(recipe, out=tmp_path / "whole", watch=quietly)
+    run = tmp_path / "stopped"
+    with pytest.raises(KeyboardInterrupt):
+        run_training(recipe, out=run, watch=stop_at(3, ctrl_c))
     run_training(recipe, out=run, resume=True, watch=quietly)
     assert outcome(run) == outcome(tmp_path / "whole")
 

@@ -16,7 +16,7 @@ from runs.processes import as_torchrun_does, ended, free_port, start
 from runs.small import SETTINGS
 from whatwhere.captions.samples import Skipped
 from whatwhere.commands import main
-from whatwhere.runs.training import _hear_others
+from whatwhere.runs.training import hear_others
 from whatwhere.training import checkpoints
 from whatwhere.training.logs import read_log
 
@@ -68,7 +68,7 @@ def hear(rank, port, folder):
     dist.init_process_group("gloo", rank=rank, world_size=2)
     skipped = Skipped()
     skipped.add("broken image", f"{rank}.jpg")
-    _hear_others(skipped)
+    hear_others(skipped)
     Path(folder, f"{rank}.txt").write_text(skipped.report())
     dist.destroy_process_group()
 

@@ -120,6 +120,21 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(tm
     assert all(weight.isfinite().all() for weight in weights.values())
 
 
+@pytest.mark.parametrize("clip", [0.0, 1.0])
+def test_a_gradient_that_is_no_number_does_not_reach_the_weights(tmp_path, clip):
+    step = step_of()
+    step.model.image_encoder.weight.register_hook(
+        lambda grad: grad / 0 if len(step.model.image_encoder.types) == 4 else grad
+    )
+    settings = replace(SETTINGS, checkpoint_every=1, clip=clip)
+    with pytest.raises(ValueError, match=r"the gradient is not finite in step 3 .* are kept"):
+        train(step, batches, settings, run=tmp_path, about={})
+    folder = checkpoints.newest(tmp_path)
+    assert folder.name == "step-00000003"
+    weights = load_file(folder / "model.safetensors")
+    assert all(weight.isfinite().all() for weight in weights.values())
+
+
 @pytest.mark.parametrize(
     ("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)]
 )
@@ -161,11 +176,12 @@ def test_what_was_lost_is_told_with_its_step(tmp_path):
 def test_validation_sees_the_model_at_rest_and_is_logged(tmp_path):
     seen = []
 
-    def validate(model, done):
-        seen.append((done, model.training, torch.is_grad_enabled()))
+    step = step_of()
+
+    def validate(done):
+        seen.append((done, step.training, torch.is_grad_enabled()))
         return {"validation/miou": float(done)}
 
-    step = step_of()
     settings = replace(SETTINGS, validate_every=2)
     report = train(step, batches, settings, run=tmp_path, about={}, validate=validate)
     assert seen == [(done, False, False) for done in (0, 2, 4, 5)]

@@ -49,8 +49,9 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--background",
         metavar="RULE",
-        help="what counts as no name: none, score:0.2, probability:0.5, region:0.9 or "
-        "names:wall|floor,sky; default: the recipe's",
+        help="what counts as no name: none, score:0.2, probability:0.5, region:0.9, "
+        "names:wall|floor,sky or list:voc60 (40 names that VOC's competed with in CLIPpy's "
+        "evaluator); default: the recipe's",
     )
     add_set(parser, "change how photos are read, e.g. side=640 prompts=imagenet")
     add_device(parser)
@@ -63,6 +64,16 @@ def from_one(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"give a whole number from 1 on, not {text}")
     return int(text)
+
+
+def show_settings(recipe: object) -> int:
+    """Every setting as `--set` takes it."""
+    from whatwhere.recipes import paths
+
+    for path, value in paths(recipe).items():
+        if not paths(value):
+            print(f"{'.'.join(path)}={value}")
+    return 0
 
 
 def open_reading(args: argparse.Namespace):

@@ -18,7 +18,7 @@ import math
 import os
 import sys
 
-from whatwhere.commands import add_set
+from whatwhere.commands import add_set, show_settings
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,10 +43,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     recipe = recipes.override(recipes.load(args.recipe), args.set)
     if args.show:
-        for path, value in recipes.paths(recipe).items():
-            if not recipes.paths(value):
-                print(f"{'.'.join(path)}={value}")
-        return 0
+        return show_settings(recipe)
     if args.out is None:
         raise ValueError("say where the run goes: --out DIR")
     if (args.benchmark is None) != (args.root is None):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from whatwhere.encoders.tower import STATISTICS, ImageTower, refuse_injection
 from whatwhere.records import ImageFeatures, Sizes
+from whatwhere.weights import read, under
 
 
 @dataclass(frozen=True)
@@ -23,23 +24,29 @@ class Conv:
     attention trained from nothing on few pictures loses the place of things. No batch statistics:
     processes need not agree and evaluation is the function that was trained.
 
-
-    `cls` adds a CLS token that looks at all patches once, after the last block, and that no patch
-    sees (class attention, arXiv 2103.17239).
+    `weights` is a file of `whatwhere pretrain`, of all but the CLS token. `cls` adds one that looks
+    at all patches once, after the last block, and that no patch sees (class attention, arXiv
+    2103.17239).
     """
 
     width: int = 128
     stride: int = 8
     blocks: int = 3
     cls: bool = False
+    weights: str | None = None
     frozen: bool = False
 
     def build(self, sizes: Sizes) -> ImageTower:
         if self.stride not in (4, 8):
             raise ValueError(f"stride {self.stride} is neither 4 nor 8")
+        trunk = _Network(self)
+        if self.weights is not None and sizes.pretrained:
+            wanted = [name for name in trunk.state_dict() if not name.startswith("cls.")]
+            found = under(read(self.weights), landmark="stem.weight", wanted=wanted)
+            trunk.load_state_dict(found, strict=False)
         mean, std = STATISTICS["half"]
         return ImageTower(
-            _Network(self),
+            trunk,
             mean=mean,
             std=std,
             patch=self.stride,

@@ -17,12 +17,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields, is_dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, overload
 
 from whatwhere.captions.batches import Batching
 from whatwhere.captions.cached import Caching
 from whatwhere.concepts.bank import Concepts
 from whatwhere.heads.identity import Identity
+from whatwhere.pretraining import Viewing
 from whatwhere.segmenter.reading import Reading
 from whatwhere.similarity.cosine import Cosine
 from whatwhere.training.settings import Training
@@ -41,7 +42,7 @@ class Recipe:
     head: Any = Identity()
     similarity: Any = Cosine()
     concepts: Concepts | None = None  # None: no phrases are looked for
-    extra_prompts: Any = None  # drawn for each picture beside its caption; None: none are
+    extra_prompts: Any = None  # texts drawn for each picture beside its caption; None: none are
     captions: Any = None  # a source of pairs that needs no path (`--captions` goes before it)
     held_out: int | float = 0.05  # share or number of pictures kept for validation; 0: none
     batching: Batching = Batching()
@@ -56,7 +57,23 @@ class Recipe:
         _check_choices(self)
 
 
-def names() -> list[str]:
+@dataclass(frozen=True)
+class Pretraining:
+    """How an image encoder learns from photos without captions, before it meets any."""
+
+    image: Any  # image encoder, not frozen
+    pretexts: tuple[Any, ...]
+    photos: Any = None  # pictures that need no path (`--photos` goes before it)
+    viewing: Viewing = Viewing()
+    training: Training = Training()
+
+    def __post_init__(self) -> None:
+        if self.image is None or not self.pretexts:
+            raise ValueError("pretraining needs image=module:Class and one pretext or more")
+        _check_choices(self)
+
+
+def names(kind: type = Recipe) -> list[str]:
     """A file's `recipe` has the file's name, its other recipes the file's name and their own.
 
     >>> {"simzss", "simzss-b-448"} <= set(names())  # `recipe` and `b_448` in simzss.py
@@ -65,33 +82,38 @@ def names() -> list[str]:
     found = []
     for file in pkgutil.iter_modules(__path__):
         for name, value in vars(_import(f"{__name__}.{file.name}")).items():
-            if isinstance(value, Recipe):
+            if isinstance(value, kind):
                 variant = "" if name == "recipe" else f"-{name.replace('_', '-')}"
                 found.append(file.name + variant)
     return sorted(found)
 
 
-def load(name: str) -> Recipe:
+@overload
+def load(name: str) -> Recipe: ...
+@overload
+def load(name: str, kind: type[Settings]) -> Settings: ...
+def load(name: str, kind: type = Recipe) -> Any:
     """`simzss-s` is whatwhere.recipes.simzss:s; `my.module:fast` and `file.py:fast` as given."""
+    known = names(kind)
     module, _, attribute = name.partition(":")
     if module.endswith(".py") or ":" in name:
         found = bring(module)
-    elif name in names():
+    elif name in known:
         file, _, variant = name.partition("-")
         found, attribute = _import(f"{__name__}.{file}"), variant.replace("-", "_")
     else:
-        close = get_close_matches(name, names(), n=1)
+        close = get_close_matches(name, known, n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
         raise ValueError(
-            f"no recipe is called {name!r}{hint} (there are {', '.join(names())}; "
+            f"no recipe is called {name!r}{hint} (there are {', '.join(known)}; "
             "module:attribute and file.py:attribute work too)"
         )
     try:
         recipe = getattr(found, attribute or "recipe")
     except AttributeError:
         raise ValueError(f"{module} has no {attribute or 'recipe'!r}") from None
-    if not isinstance(recipe, Recipe):
-        raise ValueError(f"{name} is a {type(recipe).__name__}, not a Recipe")
+    if not isinstance(recipe, kind):
+        raise ValueError(f"{name} is a {type(recipe).__name__}, not a {kind.__name__}")
     return recipe
 
 

@@ -10,7 +10,9 @@ from whatwhere.encoders.clip_text import ClipText
 from whatwhere.encoders.conv import Conv
 from whatwhere.objectives.contrastive import Contrastive
 from whatwhere.pooling.patches import PatchPool
-from whatwhere.recipes import Recipe
+from whatwhere.pretexts.dense_contrast import DenseContrast
+from whatwhere.pretraining import Viewing
+from whatwhere.recipes import Pretraining, Recipe
 from whatwhere.scenes.source import Scenes
 from whatwhere.scenes.world import World
 from whatwhere.segmenter.reading import Reading
@@ -31,4 +33,13 @@ recipe = Recipe(
     batching=Batching(batch=64, size=(72, 96), crop=(1.0, 1.0)),
     training=Training(steps=400, lr=2e-3, weight_decay=0.05, precision="bf16", validate_every=100),
     reading=Reading(side=0, window=0, prompts="photo"),
+)
+
+# The same pictures without a word.
+tower = Pretraining(
+    photos=recipe.captions,
+    image=recipe.image,
+    pretexts=(DenseContrast(),),
+    viewing=Viewing(batch=64, size=(72, 96), crop=(0.3, 1.0), colour=0.2),
+    training=Training(steps=400, lr=2e-3, weight_decay=0.05, precision="bf16"),
 )

@@ -29,7 +29,7 @@ from whatwhere.concepts.overlap import overlaps
 from whatwhere.encoders.clip_tokens import ClipTokens
 from whatwhere.model import Model
 from whatwhere.parallel import rank, world
-from whatwhere.recipes import Recipe, to_json
+from whatwhere.recipes import Pretraining, Recipe, to_json
 from whatwhere.records import Batch, ImageFeatures
 from whatwhere.runs.evaluating import retrieval
 from whatwhere.runs.loading import about, build
@@ -67,8 +67,8 @@ def run_training(
     Without a `watch`, a run with concepts draws a few of them under the concepts they mention.
     """
     run = Path(out)
-    _refuse_mixing(recipe, run, resume)
-    with _processes(recipe.training.device):
+    refuse_mixing(recipe, run, resume)
+    with processes(recipe.training.device):
         pairs = _pairs(recipe, captions, kind)
         if resume:
             _refuse_other_pictures(pairs, run)
@@ -92,13 +92,13 @@ def run_training(
                     pairs.skipped.add("broken image", key, why)
                 yield prepared.batch
 
-        def validate(model: Model, done: int) -> dict[str, float]:
+        def validate(done: int) -> dict[str, float]:
             found = {}
             if measure_on is not None:
                 some = read(measure_on, 0, min(8, measure_on.steps_per_epoch))
-                found = retrieval(model, some)
+                found = retrieval(step.model, some)
             if rank() == 0:
-                segmenter = Segmenter(model, recipe.reading)
+                segmenter = Segmenter(step.model, recipe.reading)
                 if watch is not None:
                     found |= watch(segmenter, done)
                 elif bank is not None:
@@ -122,11 +122,11 @@ def run_training(
         )
         for row, why in [] if features is None else features.broken:
             pairs.skipped.add("broken image", pairs[row].key, why)
-        _hear_others(pairs.skipped)
+        hear_others(pairs.skipped)
     return Finished(run, report, pairs.skipped.report())
 
 
-def _refuse_mixing(recipe: Recipe, run: Path, resume: bool) -> None:
+def refuse_mixing(recipe: Recipe | Pretraining, run: Path, resume: bool) -> None:
     """A folder holds one run: a new one does not overwrite it, a resumed one is the same."""
     if checkpoints.whole(run) and not resume:
         raise ValueError(f"{run} holds a run already; go on with --resume, or choose another --out")
@@ -154,7 +154,7 @@ def _refuse_other_pictures(pairs: Pairs, run: Path) -> None:
         )
 
 
-def _hear_others(skipped: Skipped) -> None:
+def hear_others(skipped: Skipped) -> None:
     """Add what the other processes left out."""
     if world() > 1:
         everyone: list = [None] * world()
@@ -168,6 +168,7 @@ def _deciding(recipe: dict) -> dict:
     free = {
         "training": {"device", "log_every", "checkpoint_every", "validate_every"},
         "batching": {"workers"},
+        "viewing": {"workers"},
         "caching": {"folder", "batch"},
         "reading": set(recipe.get("reading", ())),
     }
@@ -175,7 +176,8 @@ def _deciding(recipe: dict) -> dict:
         part: {k: v for k, v in chosen.items() if k not in free[part]} if part in free else chosen
         for part, chosen in recipe.items()
     }
-    return kept | {"cached": recipe["caching"]["folder"] is not None}
+    cached = "caching" in recipe and recipe["caching"]["folder"] is not None
+    return kept | {"cached": cached}
 
 
 def _digest(pairs: Pairs) -> str:
@@ -185,7 +187,7 @@ def _digest(pairs: Pairs) -> str:
 
 
 @contextmanager
-def _processes(device: str):
+def processes(device: str):
     """Join the other processes when started by torchrun."""
     several = dist.is_torchelastic_launched() and not dist.is_initialized()
     if several:
@@ -293,7 +295,9 @@ def _batches(
         if bank is None or recipe.concepts is None
         else recipe.concepts.finder(bank, pieces=ClipTokens().pieces),
         seed=recipe.training.seed,
-        draw_prompts=None if changed else recipe.extra_prompts,
+        draw_prompts=None
+        if changed or recipe.extra_prompts is None
+        else recipe.extra_prompts.of([sample.key for sample in half]),
         features=None if features is None else features.of([rows[s.key] for s in half]),
         rank=0 if changed else rank(),
         world=1 if changed else world(),

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
@@ -22,7 +24,7 @@ from whatwhere.training.logs import Log
 from whatwhere.training.schedule import lr_at, optimizer
 from whatwhere.training.settings import Training
 
-Validate = Callable[[Model, int], dict[str, float]]
+Validate = Callable[[int], dict[str, float]]  # after so many steps
 
 
 class Step(nn.Module):
@@ -53,8 +55,8 @@ def autocast(device: torch.device, settings: Training) -> torch.autocast:
 
 
 def train(
-    step: Step,
-    batches: Callable[[int, int], Iterator[Batch]],
+    step: nn.Module,
+    batches: Callable[[int, int], Iterator[Any]],
     settings: Training,
     *,
     run: Path,
@@ -64,7 +66,8 @@ def train(
 ) -> dict[str, float]:
     """Train until `settings.steps`; what was reported last is returned.
 
-    `batches(first, last)` gives the batches of those steps. Randomness inside a step (dropout)
+    `step` makes `Losses` of a batch. `batches(first, last)` gives the batches of those steps, which
+    are records with a length. Randomness inside a step (dropout)
     follows from seed, process and step, so an interrupted and resumed run ends bit for bit like an
     uninterrupted one on the same machine. Ctrl-C keeps the steps done so far. `validate` is called
     in every process, because comparing pictures with captions asks all of them.
@@ -88,7 +91,7 @@ def train(
             return
         step.eval()
         with torch.no_grad():
-            found = validate(step.model, done)
+            found = validate(done)
         step.train()
         if log is not None:
             log.write(done, found)
@@ -108,7 +111,7 @@ def train(
             last = done == settings.steps
             if last or _every(settings.log_every, done):
                 report = _report(losses, settings, done)
-                pace = len(batch.tokens.ids) * world() * (done - timed)
+                pace = len(batch) * world() * (done - timed)
                 report["samples_per_second"] = pace / (time.perf_counter() - clock)
                 if log is not None:
                     log.write(done, report)
@@ -163,7 +166,7 @@ def _every(steps: int, done: int) -> bool:
     return steps > 0 and done % steps == 0
 
 
-def _continue(run: Path, step: Step, adam: torch.optim.Optimizer) -> int:
+def _continue(run: Path, step: nn.Module, adam: torch.optim.Optimizer) -> int:
     folder = checkpoints.newest(run)
     checkpoints.read_weights(folder, step)
     checkpoints.read_optimizer(folder, step, adam)
@@ -171,29 +174,35 @@ def _continue(run: Path, step: Step, adam: torch.optim.Optimizer) -> int:
 
 
 def _take(
-    step: nn.Module, adam: torch.optim.Optimizer, batch: Batch, settings: Training, done: int
+    step: nn.Module, adam: torch.optim.Optimizer, batch: Any, settings: Training, done: int
 ) -> Losses:
     """One step of gradient descent."""
+    device = next(step.parameters()).device
     torch.manual_seed((settings.seed * 1_000_003 + done) * 1_009 + rank())
     for group in adam.param_groups:
         group["lr"] = lr_at(done, settings)
-    with autocast(batch.tokens.ids.device, settings):
+    with autocast(device, settings):
         losses = step(batch)
     loss = losses.total
-    if not torch.isfinite(loss):
-        terms = {name: value.item() for name, value in losses.terms.items()}
-        raise ValueError(
-            f"the loss is not finite in step {done} ({terms}); checkpoints before it are kept. "
-            "Start again in another --out with a lower training.lr or a smaller training.clip"
-        )
+    _refuse_broken(loss, losses, "loss", done)
     adam.zero_grad(set_to_none=True)
     loss.backward()
     _refuse_unused(step)
-    if settings.clip:
-        weights = [w for group in adam.param_groups for w in group["params"]]
-        torch.nn.utils.clip_grad_norm_(weights, settings.clip)
+    weights = [w for group in adam.param_groups for w in group["params"]]
+    norm = torch.nn.utils.clip_grad_norm_(weights, settings.clip or math.inf)
+    _refuse_broken(norm, losses, "gradient", done)  # before it is in the weights
     adam.step()
     return losses
+
+
+def _refuse_broken(value: Tensor, losses: Losses, what: str, done: int) -> None:
+    """Infinite, or no number."""
+    if not torch.isfinite(value):
+        terms = {name: term.item() for name, term in losses.terms.items()}
+        raise ValueError(
+            f"the {what} is not finite in step {done} ({terms}); checkpoints before it are kept. "
+            "Start again in another --out with a lower training.lr or a smaller training.clip"
+        )
 
 
 def _refuse_unused(step: nn.Module) -> None:
