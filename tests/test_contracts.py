@@ -18,12 +18,15 @@ import whatwhere.encoders
 import whatwhere.heads
 import whatwhere.objectives
 import whatwhere.pooling
+import whatwhere.pretexts
 import whatwhere.similarity
+from small_t5 import VOCABULARY, save_tokenizer
 from whatwhere.captions.batches import Batches
 from whatwhere.captions.sources import Source
 from whatwhere.concepts.bank import Bank
 from whatwhere.concepts.word_prompts import WordPrompts
-from whatwhere.encoders.timm_model import Timm
+from whatwhere.encoders.hf_text import T5, HuggingFaceText
+from whatwhere.encoders.timm_model import Timm, Vit
 from whatwhere.pooling.groups import Groups
 from whatwhere.recipes import from_json, load, names, override, to_json
 from whatwhere.recipes.cocu import BorrowedPrompts
@@ -92,6 +95,7 @@ PACKAGES = (
     whatwhere.heads,
     whatwhere.similarity,
     whatwhere.encoders,
+    whatwhere.pretexts,
 )
 
 
@@ -272,8 +276,8 @@ def test_a_kind_of_captions_says_what_it_looks_for(module, tmp_path):
 
 
 BROUGHT = [  # by parts that have a benchmark of their own
-    importlib.import_module(f"whatwhere.{file.parent.name}.benchmark")
-    for file in sorted(Path(whatwhere.__path__[0]).glob("*/benchmark.py"))
+    importlib.import_module(f"whatwhere.{file.parent.name}.{file.stem}")
+    for file in sorted(Path(whatwhere.__path__[0]).glob("*/benchmark*.py"))
 ]
 LOADERS = [m for m in (*modules(whatwhere.benchmarks), *BROUGHT) if "load" in vars(m)]
 
@@ -290,11 +294,20 @@ def test_a_benchmark_loads_from_a_root_and_a_split_and_refuses_an_empty_folder(m
 WORLD = World(height=32, width=48, kinds=("boat", "cat", "tree"), scale=1.2)
 
 
+@pytest.fixture(scope="module")
+def t5_tokenizer(tmp_path_factory):
+    return save_tokenizer(tmp_path_factory.mktemp("t5"))
+
+
 @pytest.mark.parametrize("name", names())
-def test_a_recipe_builds_without_any_file_and_takes_a_step(name):
+def test_a_recipe_builds_without_any_file_and_takes_a_step(name, t5_tokenizer):
     """On four pictures of a few patches, and with small towers in the place of large ones."""
     recipe = load(name)
-    if isinstance(recipe.image, Timm):
+    if isinstance(recipe.text, HuggingFaceText):
+        small = T5(VOCABULARY, width=24, layers=1, heads=2, head_width=5, hidden=16)
+        text = replace(recipe.text, source=t5_tokenizer, t5=small, context=24)
+        recipe = replace(recipe, text=text, image=replace(recipe.image, vit=Vit(24, 1, 2, 4, 16)))
+    elif isinstance(recipe.image, Timm):
         recipe = override(recipe, ["image.name=test_vit", "text.layers=1"])
         recipe = override(recipe, ["text.width=16", "text.heads=2"])
     if isinstance(recipe.pool, Groups):
@@ -325,5 +338,6 @@ def test_a_recipe_builds_without_any_file_and_takes_a_step(name):
     learned = {name for name, weight in step.state_dict().items() if (weight != before[name]).any()}
     frozen = {name for name, weight in step.named_parameters() if not weight.requires_grad}
     assert learned and not learned & frozen
-    assert any(name.startswith("model.text_encoder") for name in learned)
+    reading = any(name.startswith("model.text_encoder") for name in learned)
+    assert reading != step.model.text_encoder.frozen
     assert from_json(json.loads(json.dumps(to_json(recipe)))) == recipe

@@ -28,6 +28,12 @@ def typed(page):
     return [line.partition("whatwhere ")[2].split() for line in lines if "whatwhere " in line]
 
 
+def known(parser, words):
+    """The options of a verb, or of the step of it that is named."""
+    steps = [a.choices for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+    return set((steps[0][words[0]] if steps else parser)._option_string_actions)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_command_has_the_options_that_it_is_shown_with(page):
     for verb, *words in filter(None, typed(page)):
@@ -35,7 +41,7 @@ def test_every_command_has_the_options_that_it_is_shown_with(page):
         parser = Parser(verb, formatter_class=argparse.RawDescriptionHelpFormatter)
         importlib.import_module(f"whatwhere.commands.{verb}").arguments(parser)
         options = {word.partition("=")[0] for word in words if word.startswith("--")}
-        unknown = options - set(parser._option_string_actions)
+        unknown = options - known(parser, words)
         assert not unknown, f"{page.name}: whatwhere {verb} takes no {', '.join(unknown)}"
         if verb == "train" and words and ":" not in words[0]:
             assert words[0] in {*recipes.names(), "list", "RECIPE"}

@@ -1,9 +1,10 @@
 """The records that flow from file to loss to label map.
 
 Axis names are the same in the whole package:
-batch, words (caption tokens), rows, cols, patches (= rows * cols), regions, phrases, covered,
-dim (the joint space), width (inside an encoder), height and width of pictures in pixels, names,
-images and texts (the two sides of a comparison), vectors (names with all their synonyms).
+batch, views (of one photo, without captions), words (caption tokens), rows, cols, patches (= rows *
+cols), regions, phrases, covered, dim (the joint space), width (inside an encoder), height and width
+of pictures in pixels, names, images and texts (the two sides of a comparison), vectors (names with
+all their synonyms).
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ class ImageFeatures:
 
     patches: Float[Tensor, "batch rows cols width"]
     cls: Float[Tensor, "batch width"] | None = None  # None: the encoder has no such token
+    sampled: bool = False  # some patches were dropped: those left are one row, in any order
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,21 @@ class Batch:
     features: ImageFeatures | PackedFeatures | None = None
     phrases: Phrases | None = None
     prompts: Tokens | None = None  # as many texts for each picture, all of a picture in a row
+
+    def __len__(self) -> int:
+        return len(self.tokens.ids)
+
+
+@dataclass(frozen=True)
+class Views:
+    """Several looks at each of some photos, cut and coloured differently."""
+
+    pictures: Float[Tensor, "batch views 3 height width"]  # in [0, 1]
+    boxes: Float[Tensor, "batch views 4"]  # top, left, height, width of each in its photo's pixels
+    mirrored: Bool[Tensor, "batch views"]
+
+    def __len__(self) -> int:
+        return len(self.pictures)
 
 
 @dataclass(frozen=True)

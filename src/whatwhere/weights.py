@@ -4,19 +4,30 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
+
+REBUILD = np.zeros(0).__reduce__()[0]  # what numpy pickles arrays with
+ARRAYS: list[Any] = [  # all that a pickle may call beside torch's own: arrays of plain numbers
+    *[(REBUILD, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")],
+    np.ndarray,
+    np.dtype,
+    *[type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i4", "i8")],
+]
 
 
 def read(path: str, *, inside: tuple[str, ...] = ("state_dict", "model")) -> dict[str, Tensor]:
     """Tensors by name, in float32 where they are floating (files often hold half precision).
 
     A `.safetensors` file, or a torch file that holds a state dict, bare or under one of the keys
-    `inside`; the `module.` that data-parallel training puts in front is removed. A folder stands
-    for the file in it that Hugging Face puts there.
+    `inside`; the `module.` that data-parallel training puts in front is removed. In a tree of
+    arrays, as Flax has it, a name is its path, with slashes. A folder stands for the file in it
+    that Hugging Face puts there.
     """
     file = Path(path).expanduser()
     if file.is_dir():
@@ -28,7 +39,8 @@ def read(path: str, *, inside: tuple[str, ...] = ("state_dict", "model")) -> dic
         if file.suffix == ".safetensors":
             state = load_file(file)
         else:
-            state = torch.load(file, map_location="cpu", weights_only=True)
+            with torch.serialization.safe_globals(ARRAYS):
+                state = torch.load(file, map_location="cpu", weights_only=True)
     except (SafetensorError, UnpicklingError, RuntimeError, EOFError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ValueError(f"cannot read weights from {path}: {reason}") from None
@@ -36,10 +48,39 @@ def read(path: str, *, inside: tuple[str, ...] = ("state_dict", "model")) -> dic
         state = state.get(key, state) if isinstance(state, dict) else state
     if not isinstance(state, dict):
         raise ValueError(f"{path} holds a {type(state).__name__}, not tensors by name")
-    tensors = {k.removeprefix("module."): v for k, v in state.items() if isinstance(v, Tensor)}
+    tensors = {name.removeprefix("module."): tensor for name, tensor in _leaves(state).items()}
     if not tensors:
         raise ValueError(f"{path} holds no tensors by name; give a file with a state dict")
     return {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
+
+
+def write(state: dict[str, Tensor], file: Path) -> None:
+    """What `read` reads: safetensors if the name ends so, else torch's own format.
+
+    There, names with slashes are paths in a tree of arrays.
+    """
+    if file.suffix == ".safetensors":
+        save_file(state, file)
+        return
+    tree: dict[str, Any] = {}
+    for name, tensor in state.items():
+        *above, last = name.split("/")
+        branch = tree
+        for key in above:
+            branch = branch.setdefault(key, {})
+        branch[last] = tensor.numpy() if above else tensor
+    torch.save(tree, file)
+
+
+def _leaves(tree: dict[Any, Any], before: str = "") -> dict[str, Tensor]:
+    """Tensors and arrays, by their paths."""
+    found = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            found |= _leaves(value, f"{before}{key}/")
+        elif isinstance(value, (Tensor, np.ndarray)):
+            found[f"{before}{key}"] = torch.as_tensor(value)
+    return found
 
 
 def under(state: dict[str, Tensor], *, landmark: str, wanted: Iterable[str]) -> dict[str, Tensor]:
@@ -66,5 +107,5 @@ def tensor_of(state: dict[str, Tensor], name: str) -> Tensor:
 
 def count_of(state: dict[str, Tensor], prefix: str) -> int:
     """Modules that are numbered below a prefix."""
-    found = (re.match(rf"{re.escape(prefix)}(\d+)\.", name) for name in state)
+    found = (re.match(rf"{re.escape(prefix)}(\d+)[./]", name) for name in state)
     return max((int(match[1]) + 1 for match in found if match), default=0)

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch.testing import assert_close
 
-from whatwhere.encoders.hf_text import HuggingFaceText, HuggingFaceTokens
+from whatwhere.encoders.hf_text import T5, HuggingFaceText, HuggingFaceTokens
 from whatwhere.records import Sizes, TextEncoder
 
 transformers = pytest.importorskip("transformers")
@@ -88,7 +88,6 @@ def test_golden_clippy_text(tmp_path):
             "sd.visual.*": "image, compared in test_timm_model",
             "sd.logit_scale": "an objective's",
             "img.*": "image",
-            "txt.embed_unmasked_mean": "what only the JAX release does with padded rows",
             "infer.*": "image",
             "native*": "the baseline of open_clip",
             "loss.*": "objectives",
@@ -97,7 +96,7 @@ def test_golden_clippy_text(tmp_path):
             "voc.*": "benchmarks",
             "metric.*": "benchmarks",
             "zs.*": "benchmarks",
-            "pdrop.*": "token sub-sampling",
+            "pdrop.*": "token sub-sampling, compared in test_patch_drop",
         },
     )
     state = golden.under("sd.text.0.auto_model.")
@@ -118,9 +117,12 @@ def test_golden_clippy_text(tmp_path):
     close(plain.words[mask], golden["txt.token_embeddings"][mask])
     close(plain.caption, golden["txt.pooled_mean"])
     dense = replace(settings, head="dense").build(Sizes(dim=golden["txt.dense"].shape[1]))
-    caption = dense(ids, mask).caption
+    found = dense(ids, mask)
+    caption = found.caption
     close(caption, golden["txt.dense"])
     close(torch.nn.functional.normalize(caption, dim=-1), golden["txt.embed"])
+    unmasked = torch.nn.functional.normalize(found.words.mean(dim=1), dim=-1)  # as in JAX
+    close(unmasked, golden["txt.embed_unmasked_mean"])
     highest = replace(settings, head="dense", pool="max").build(Sizes(dim=caption.shape[1]))
     unit = torch.nn.functional.normalize(highest(ids, mask).caption, dim=-1)
     close(unit, golden["txt.embed_maxpool"])
@@ -233,6 +235,38 @@ def test_a_checkpoint_needs_the_folder_but_no_weights(source, tmp_path):
     assert_close(bare(found.ids, found.mask).caption, full(found.ids, found.mask).caption)
     with pytest.raises(ValueError, match="give an id"):
         HuggingFaceText(str(tmp_path), context=12).build(Sizes(dim=7))
+
+
+SMALL_T5 = T5(width=24, head_width=5, heads=4, hidden=40, layers=3)
+
+
+def test_sizes_may_be_told_where_there_is_only_a_tokenizer(t5, tmp_path):
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / name).write_bytes((Path(t5) / name).read_bytes())
+    full = HuggingFaceText(t5, context=12).build(Sizes(dim=7))
+    sizes = replace(
+        SMALL_T5, vocabulary=len(full.state_dict()["trunk.trunk.model.embed_tokens.weight"])
+    )
+    settings = HuggingFaceText(str(tmp_path), context=12, t5=sizes)
+    bare = settings.build(Sizes(dim=7, pretrained=False))
+    bare.load_state_dict(full.state_dict())
+    found = bare.tokenizer(TEXTS)
+    assert_close(bare(found.ids, found.mask).caption, full(found.ids, found.mask).caption)
+    read = replace(settings, source=t5).build(Sizes(dim=7)).state_dict()
+    assert torch.equal(
+        read["trunk.trunk.model.embed_tokens.weight"],
+        full.state_dict()["trunk.trunk.model.embed_tokens.weight"],
+    )
+    with pytest.raises(ValueError, match="num_layers 3 instead of 2; set text"):
+        replace(settings, source=t5, t5=replace(sizes, layers=2)).build(Sizes(dim=7))
+
+
+def test_a_random_start_reads_no_weights(t5, tmp_path):
+    settings = HuggingFaceText(t5, head="dense", context=12, frozen=False, start="random")
+    one, other = (settings.build(Sizes(dim=24)).state_dict() for _ in range(2))
+    assert not any(torch.equal(one[name], other[name]) for name in one if one[name].ndim == 2)
+    with pytest.raises(ValueError, match=r"set text\.frozen=False"):
+        replace(settings, frozen=True).build(Sizes(dim=24))
 
 
 def test_what_does_not_fit_is_an_error_that_says_what_does(bert, tmp_path):

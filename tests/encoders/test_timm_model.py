@@ -1,5 +1,6 @@
 """timm models as encoders: released numbers, prefixes, sizes, injection, local weights."""
 
+from dataclasses import replace
 from typing import Any
 
 import huggingface_hub.constants
@@ -8,10 +9,10 @@ import timm
 import torch
 from golden import Golden
 from safetensors.torch import save_file
-from timm.models.vision_transformer import VisionTransformer
+from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 from torch.testing import assert_close
 
-from whatwhere.encoders.timm_model import Timm, tower
+from whatwhere.encoders.timm_model import Timm, Vit, tower
 from whatwhere.encoders.tower import STATISTICS
 from whatwhere.heads.denoise import DenoiseHead
 from whatwhere.model import Model
@@ -87,15 +88,15 @@ def test_golden_clippy_image_tokens():
             "sd.logit_scale": "an objective's",
             "txt.*": "text, compared in test_hf_text",
             "img.embed*": "pooling",
-            "infer.*": "DINO's way of resampling positions, and pooling",
-            "native*": "the baseline of open_clip",
+            "infer.*": "other sizes, compared in test_positions, and pooling",
+            "native*": "the next test",
             "loss.*": "objectives",
             "lr.*": "training",
             "dense.*": "similarity",
             "voc.*": "benchmarks",
             "metric.*": "benchmarks",
             "zs.*": "benchmarks",
-            "pdrop.*": "token sub-sampling",
+            "pdrop.*": "compared in test_patch_drop",
         },
     )
     state, sizes = golden.under("sd.visual.trunk."), golden.config
@@ -114,6 +115,34 @@ def test_golden_clippy_image_tokens():
     close(tokens, golden["img.tokens"], atol=2e-5)
     unit = torch.nn.functional.normalize(tokens, dim=-1)
     close(unit, golden["img.tokens_norm"], atol=2e-5)
+    golden.all_compared()
+
+
+def test_golden_clippy_native_baseline():
+    """CLIP's own ViT, as timm converts it: what is pooled goes through a norm and a projection."""
+    others = ("sd", "txt", "infer", "loss", "lr", "dense", "voc", "metric", "zs", "pdrop")
+    excused = dict.fromkeys([f"{name}.*" for name in others], "not of the baseline")
+    golden = Golden("clippy", excused | {"img.tokens*": "not of it", "img.embed*": "not of it"})
+    given = golden.under("native_sd.")
+    side, patch = golden.config["img"], golden.config["patch"]
+    width = given["proj"].shape[0]
+    model: Any = timm.create_model(
+        "vit_base_patch16_clip_224",
+        dynamic_img_size=True,
+        img_size=side,
+        patch_size=patch,
+        embed_dim=width,
+        depth=1 + max(int(name.split(".")[2]) for name in given if ".resblocks." in name),
+        num_heads=width // 16,
+        num_classes=given["proj"].shape[1],
+    )
+    state = {f"visual.{name}": tensor for name, tensor in given.items()}
+    model.load_state_dict(checkpoint_filter_fn(state, model))
+    norm, project = model.norm, model.head
+    found = tower(model, norm=False, statistics="clip")(as_pixels(golden["img.input"]))
+    for name, how in (("cls", "cls"), ("gap", "mean"), ("gmp", "max")):
+        pooled = PatchPool(how, with_cls=True)(found)
+        close(project(norm(pooled.image)), golden[f"native.{name}"], atol=1e-5)
     golden.all_compared()
 
 
@@ -245,3 +274,28 @@ def test_without_the_hub_the_error_names_the_local_way(monkeypatch, tmp_path):
     with pytest.raises(ValueError, match="weights= the path of a local file"):
         Timm("test_vit2", weights="pretrained").build(Sizes())
     Timm("test_vit2", weights="pretrained").build(Sizes(pretrained=False))
+
+
+def test_a_vit_may_have_sizes_of_its_own(tmp_path):
+    settings = Timm("vit_base_patch16_224.dino", vit=Vit(24, 2, 3, 4, 16), frozen=False)
+    encoder: Any = settings.build(Sizes())
+    assert (encoder.width, encoder.patch, encoder.size) == (24, 4, 16)
+    model = encoder.trunk.model
+    assert len(model.blocks) == 2 and model.blocks[0].attn.num_heads == 3
+    assert model.pos_embed.shape == (1, 17, 24)
+    save_file(model.state_dict(), tmp_path / "model.safetensors")
+    again: Any = replace(settings, weights=str(tmp_path)).build(Sizes())
+    assert torch.equal(again.trunk.model.pos_embed, model.pos_embed)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (Timm("vit_tiny_patch16_224", "pretrained", vit=Vit()), "no weights for sizes of your own"),
+        (Timm("convnext_atto", vit=Vit(), frozen=False), "which convnext_atto is not"),
+        (Timm("test_vit", vit=Vit(heads=5), frozen=False), "does not divide into 5 heads"),
+    ],
+)
+def test_sizes_that_nobody_has_are_refused(settings, said):
+    with pytest.raises(ValueError, match=said):
+        settings.build(Sizes())

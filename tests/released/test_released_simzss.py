@@ -229,7 +229,7 @@ def test_what_a_file_does_not_say_is_told_and_may_be_set(restored, file):
     with pytest.warns(UserWarning, match=r"does not say image\.whole=mean; set it when loading"):
         simzss.written(restored.step, recipe)
     assert restore(file, overrides=["image.whole=mean"]).recipe == recipe
-    with pytest.raises(ValueError, match="only settings of reading and image can be changed"):
+    with pytest.raises(ValueError, match="only settings of reading, image, pool and text"):
         restore(file, overrides=["similarity.calibration=centred"])
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +27,30 @@ POOLS = ("mean", "first", "max")
 
 
 @dataclass(frozen=True)
+class T5:
+    """Sizes of a T5 encoder (v1.0: ReLU, not gated). These are those of Sentence-T5-base."""
+
+    vocabulary: int = 32_128
+    width: int = 768
+    layers: int = 12
+    heads: int = 12
+    head_width: int = 64  # numbers of a vector that each attention head sees
+    hidden: int = 3072
+    buckets: int = 32  # of distances between words
+
+    def config(self) -> Any:
+        return _transformers().T5Config(
+            vocab_size=self.vocabulary,
+            d_model=self.width,
+            num_layers=self.layers,
+            num_heads=self.heads,
+            d_kv=self.head_width,
+            d_ff=self.hidden,
+            relative_attention_num_buckets=self.buckets,
+        )
+
+
+@dataclass(frozen=True)
 class HuggingFaceText:
     """A pretrained text encoder, its tokens averaged, and one linear map into the joint space.
 
@@ -35,7 +59,8 @@ class HuggingFaceText:
     trained, or the "dense" one that a sentence-transformers folder holds, or "none", where the
     joint space is the encoder's own. `pool` is "mean", "first" or "max". `frozen` fixes all that is
     pretrained. `source` is an id on the hub or a folder; its weights are read only if no checkpoint
-    brings them.
+    brings them and `start` is not "random". `t5` gives the sizes without asking the source, which
+    then needs only hold the tokenizer.
     """
 
     source: str = "sentence-transformers/sentence-t5-base"
@@ -43,13 +68,20 @@ class HuggingFaceText:
     head: str = "new"
     context: int = 77
     frozen: bool = True
+    start: Literal["pretrained", "random"] = "pretrained"
+    t5: T5 | None = None
 
     def build(self, sizes: Sizes) -> HuggingFaceTextEncoder:
         if self.pool not in POOLS or self.head not in HEADS:
             raise ValueError(
                 f"pool {self.pool!r} is not one of {POOLS} or head {self.head!r} not of {HEADS}"
             )
-        model = _model(self.source, pretrained=sizes.pretrained)
+        pretrained = sizes.pretrained and self.start == "pretrained"
+        if self.frozen and self.start == "random":
+            raise ValueError(
+                "a frozen text encoder with a random start says nothing; set text.frozen=False"
+            )
+        model = _model(self.source, self.t5, pretrained=pretrained)
         positions = model.config.to_dict().get("max_position_embeddings", self.context)
         if self.context > positions:
             raise ValueError(
@@ -61,7 +93,7 @@ class HuggingFaceText:
             if width != sizes.dim:
                 raise ValueError(f"without a head the joint space has dim {width}, not {sizes.dim}")
             head = nn.Identity()
-        if self.head == "dense" and sizes.pretrained:
+        if self.head == "dense" and pretrained:
             weight = _dense(self.source)
             if weight.shape != (sizes.dim, width):
                 raise ValueError(
@@ -220,7 +252,7 @@ def _pooled(
     return masked_mean(hidden, mask=mask)
 
 
-def _model(source: str, *, pretrained: bool) -> Any:
+def _model(source: str, sizes: T5 | None, *, pretrained: bool) -> Any:
     """The bare encoder, in float32, without what the features do not need."""
     hub = _transformers()
     with _explained(source):
@@ -233,14 +265,25 @@ def _model(source: str, *, pretrained: bool) -> Any:
                 raise ValueError(
                     f"{source} lacks {len(missing)} weights of its model: {missing[0]}"
                 )
+            if sizes is not None:
+                _check_sizes(model.config, sizes, source)
         else:
-            config = hub.AutoConfig.from_pretrained(source)
+            config = sizes.config() if sizes else hub.AutoConfig.from_pretrained(source)
             model = hub.AutoModelForTextEncoding.from_config(config, dtype=torch.float32)
     if model.config.model_type == "t5":
         model = model.encoder  # the wrapper around it lists the word vectors twice
     if "pooler" in dict(model.named_children()):
         model.pooler = None  # unused weights would stall training on several devices
     return model
+
+
+def _check_sizes(config: Any, sizes: T5, source: str) -> None:
+    """ValueError if what was read is not what the settings say of it."""
+    own, read = sizes.config().to_dict(), config.to_dict()
+    keys = ("model_type", "vocab_size", "d_model", "num_layers", "num_heads", "d_kv", "d_ff")
+    if wrong := [key for key in keys if own[key] != read.get(key)]:
+        found = ", ".join(f"{key} {read.get(key)} instead of {own[key]}" for key in wrong)
+        raise ValueError(f"{source} has {found}; set text.t5 as there, or text.t5=none")
 
 
 def _dense(source: str) -> Float[Tensor, "dim width"]:
@@ -287,5 +330,6 @@ def _explained(source: str) -> Generator[None]:
         reason = " ".join(str(error).split())
         raise ValueError(
             f"cannot read {source!r} ({reason:.100}); give an id that the hub has, or a folder "
-            "with config.json, the tokenizer's files and the weights"
+            "with config.json, the tokenizer's files and the weights: text.source=FOLDER (its "
+            "tokenizer is enough to use a model that is trained)"
         ) from error

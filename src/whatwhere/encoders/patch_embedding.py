@@ -11,6 +11,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from whatwhere.encoders.patch_drop import check_drop, kept
 from whatwhere.encoders.tower import STATISTICS, ImageTower, refuse_injection
 from whatwhere.records import ImageFeatures, Sizes
 
@@ -21,7 +22,8 @@ class PatchEmbedding:
 
     The table of places is learned for squares of `size` pixels and resampled (bicubic) to other
     grids; the released code does so outside training only, ours always. "waves" is a fixed table
-    of sines and cosines instead, an option of the released code. No class token.
+    of sines and cosines instead, an option of the released code. No class token. `patch_drop` is
+    the share of patches that each picture loses in training, which the released code does not do.
     """
 
     width: int = 384
@@ -30,6 +32,7 @@ class PatchEmbedding:
     norm: bool = True
     places: Literal["learned", "waves"] = "learned"
     frozen: bool = False
+    patch_drop: float = 0.0
 
     def __post_init__(self) -> None:
         if self.size % self.patch:
@@ -41,6 +44,7 @@ class PatchEmbedding:
             raise ValueError(f"image.width={self.width}; waves need a multiple of 4")
 
     def build(self, sizes: Sizes) -> ImageTower:
+        check_drop(self.patch_drop, frozen=self.frozen)
         mean, std = STATISTICS["imagenet"]
         return ImageTower(
             _Embedding(self),
@@ -65,7 +69,7 @@ class _Embedding(nn.Module):
         else:
             self.pos_embed = nn.Parameter(torch.empty(1, side * side, width))
             nn.init.trunc_normal_(self.pos_embed, std=0.02)
-        self.side = side
+        self.side, self.drop = side, settings.patch_drop
 
     def forward(
         self,
@@ -74,7 +78,10 @@ class _Embedding(nn.Module):
     ) -> ImageFeatures:
         refuse_injection(inject, because="a patch embedding has no layers")
         patches = self.patch_embed(pixels)
-        return ImageFeatures(patches + self._places(patches.shape[1], patches.shape[2]))
+        patches = patches + self._places(patches.shape[1], patches.shape[2])
+        if not (self.training and self.drop):
+            return ImageFeatures(patches)
+        return ImageFeatures(kept(patches.flatten(1, 2), drop=self.drop)[:, None], sampled=True)
 
     def _places(self, rows: int, cols: int) -> Float[Tensor, "1 rows cols width"]:
         table = rearrange(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,12 +15,41 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from whatwhere.encoders.patch_drop import check_drop, kept
+from whatwhere.encoders.positions import Positions, dino_positions
 from whatwhere.encoders.sequence import check_layers
 from whatwhere.encoders.tower import STATISTICS, ImageTower, refuse_injection
 from whatwhere.records import ImageFeatures, Sizes
 from whatwhere.weights import read
 
 Whole = Literal["cls", "mean"]
+PLAIN_VITS = ("vision_transformer", "deit")  # timm's files of them
+
+
+@dataclass(frozen=True)
+class Vit:
+    """Sizes of a plain ViT that timm has no name for. These are those of ViT-B/16."""
+
+    width: int = 768
+    layers: int = 12
+    heads: int = 12
+    patch: int = 16
+    size: int = 224
+
+    def arguments(self) -> dict[str, int]:
+        """What timm calls them."""
+        if self.width % self.heads or self.size % self.patch:
+            raise ValueError(
+                f"image.vit: width {self.width} does not divide into {self.heads} heads, or size "
+                f"{self.size} not into patches of {self.patch}"
+            )
+        return {
+            "embed_dim": self.width,
+            "depth": self.layers,
+            "num_heads": self.heads,
+            "patch_size": self.patch,
+            "img_size": self.size,
+        }
 
 
 @dataclass(frozen=True)
@@ -34,6 +64,11 @@ class Timm:
 
     `whole` is what stands for the whole picture: the class token, if the model has one, or the mean
     of the patches as they leave the network, before any head (SimZSS's `use_gap`).
+
+    For plain ViTs only: `vit` gives them other sizes than the name has. `patch_drop` is the share
+    of patches that each picture loses in training, once they know their places; the features are
+    then one row of those that are left. `positions` says how their table is resampled to the grid
+    of the picture: bicubic and antialiased, or as DINO does.
     """
 
     name: str = "vit_small_patch14_reg4_dinov2.lvd142m"
@@ -44,17 +79,26 @@ class Timm:
     size: int | None = None
     whole: Whole = "cls"
     frozen: bool = True
+    vit: Vit | None = None
+    patch_drop: float = 0.0
+    positions: Positions = "antialiased"
 
     def build(self, sizes: Sizes) -> ImageTower:
         _check_name(self.name)
+        check_drop(self.patch_drop, frozen=self.frozen)
         if self.frozen and self.weights is None and sizes.pretrained:
             raise ValueError(
                 f"a frozen {self.name} without weights shows noise; set image.weights=FILE or "
                 "image.weights=pretrained (from the hub), or image.frozen=False to train it"
             )
         from_hub = self.weights == "pretrained" and sizes.pretrained
+        if from_hub and self.vit is not None:
+            raise ValueError(
+                "the hub has no weights for sizes of your own; set image.vit=none, or "
+                "image.weights=none to start at random, or a file"
+            )
         try:
-            model = _create(self.name, pretrained=from_hub)
+            model = _create(self.name, self.vit, pretrained=from_hub)
         except (OSError, RuntimeError) as error:
             if not from_hub:
                 raise
@@ -63,17 +107,21 @@ class Timm:
                 f"cannot get the weights of {self.name} ({reason:.100}); "
                 "give weights= the path of a local file or folder"
             ) from error
-        if self.weights not in (None, "pretrained") and sizes.pretrained:
-            _load(model, str(self.weights))
-        return tower(
+        whole = model.state_dict().keys()
+        made = tower(
             model,
             layer=self.layer,
             norm=self.norm,
             statistics=self.statistics,
-            size=self.size,
+            size=self.size or (self.vit.size if self.vit else None),
             whole=self.whole,
             frozen=self.frozen,
+            patch_drop=self.patch_drop,
+            positions=self.positions,
         )
+        if self.weights not in (None, "pretrained") and sizes.pretrained:
+            _load(model, str(self.weights), known=whole)
+        return made
 
 
 def tower(
@@ -85,6 +133,8 @@ def tower(
     size: int | None = None,
     whole: Whole = "cls",
     frozen: bool = True,
+    patch_drop: float = 0.0,
+    positions: Positions = "antialiased",
 ) -> ImageTower:
     """An image encoder from a timm model that is already built; what comes after `layer` goes."""
     from timm.layers import PatchEmbed
@@ -103,9 +153,17 @@ def tower(
     if fixed and size not in (None, native):
         raise ValueError(f"{type(model).__name__} takes one size only; use {native}, not {size}")
     model.prune_intermediate_layers([layer], prune_norm=not norm, prune_head=True)
-    plain = isinstance(model, VisionTransformer)
+    if isinstance(model, VisionTransformer):
+        trunk = _PlainVit(model, whole, drop=patch_drop, positions=positions)
+    elif patch_drop or positions != "antialiased":
+        raise ValueError(
+            f"{type(model).__name__} is no plain ViT, so it takes image.patch_drop=0 and "
+            "image.positions=antialiased only"
+        )
+    else:
+        trunk = _AnyModel(model, layer=layer, norm=norm, whole=whole)
     return ImageTower(
-        _PlainVit(model, whole) if plain else _AnyModel(model, layer=layer, norm=norm, whole=whole),
+        trunk,
         mean=tuple(mean),
         std=tuple(std),
         patch=facts["reduction"],
@@ -117,14 +175,21 @@ def tower(
 
 
 class _PlainVit(nn.Module):
-    """A ViT whose tokens all see one another; tokens may be injected between its blocks.
+    """A ViT whose tokens all see one another; tokens may be injected between its blocks."""
 
-    The position table is resampled to the grid of the picture, bicubic and antialiased.
-    """
-
-    def __init__(self, model: Any, whole: Whole):
+    def __init__(self, model: Any, whole: Whole, *, drop: float, positions: Positions):
         super().__init__()
+        if positions != "antialiased" and not (
+            model.num_prefix_tokens == 1
+            and model.pos_embed is not None
+            and not model.no_embed_class
+        ):
+            raise ValueError(
+                f"image.positions={positions} is for tables with an entry for the class token and "
+                "none for registers, as DINO's; use antialiased"
+            )
         self.model, self.whole = model, whole
+        self.drop, self.positions = drop, positions
 
     def forward(
         self,
@@ -133,20 +198,37 @@ class _PlainVit(nn.Module):
     ) -> ImageFeatures:
         model, inject = self.model, inject or {}
         check_layers(inject, count=len(model.blocks))
-        tokens = model.norm_pre(model.patch_drop(model._pos_embed(model.patch_embed(pixels))))
+        tokens, prefix = self._placed(model.patch_embed(pixels)), model.num_prefix_tokens
+        rows, sampled = pixels.shape[2] // model.patch_embed.patch_size[0], False
+        if self.training and self.drop:
+            patches = kept(tokens[:, prefix:], drop=self.drop)
+            tokens, rows, sampled = torch.cat([tokens[:, :prefix], patches], dim=1), 1, True
+        tokens = model.norm_pre(tokens)
         own = tokens.shape[1]
         for i, block in enumerate(model.blocks):
             if i in inject:
                 tokens = torch.cat([tokens[:, :own], inject[i]], dim=1)
             tokens = block(tokens)
         tokens = model.norm(tokens[:, :own])
-        rows = pixels.shape[2] // model.patch_embed.patch_size[0]
         patches = rearrange(
-            tokens[:, model.num_prefix_tokens :],
-            "batch (rows cols) width -> batch rows cols width",
-            rows=rows,
+            tokens[:, prefix:], "batch (rows cols) width -> batch rows cols width", rows=rows
         )
-        return _features(patches, None if model.cls_token is None else tokens[:, 0], self.whole)
+        cls = None if model.cls_token is None else tokens[:, 0]
+        return _features(patches, cls, self.whole, sampled=sampled)
+
+    def _placed(
+        self, patches: Float[Tensor, "batch rows cols width"]
+    ) -> Float[Tensor, "batch tokens width"]:
+        """All tokens that go into the blocks, with their positions."""
+        if self.positions == "antialiased":
+            return self.model._pos_embed(patches)
+        table = dino_positions(
+            self.model.pos_embed,
+            grid=(patches.shape[1], patches.shape[2]),
+            transposed=self.positions == "dino_transposed",
+        )
+        cls = self.model.cls_token.expand(len(patches), -1, -1)
+        return torch.cat([cls, patches.flatten(1, 2)], dim=1) + table
 
 
 class _AnyModel(nn.Module):
@@ -180,8 +262,10 @@ def _features(
     patches: Float[Tensor, "batch rows cols width"],
     cls: Float[Tensor, "batch width"] | None,
     whole: Whole,
+    *,
+    sampled: bool = False,
 ) -> ImageFeatures:
-    return ImageFeatures(patches, cls if whole == "cls" else patches.mean(dim=(1, 2)))
+    return ImageFeatures(patches, cls if whole == "cls" else patches.mean(dim=(1, 2)), sampled)
 
 
 def _check_name(name: str) -> None:
@@ -193,19 +277,28 @@ def _check_name(name: str) -> None:
         raise ValueError(f"timm has no model {name!r}; did you mean: {near}?")
 
 
-def _create(name: str, *, pretrained: bool) -> Any:
+def _create(name: str, vit: Vit | None, *, pretrained: bool) -> Any:
     import timm
 
+    if vit and timm.model_entrypoint(name).__module__.rpartition(".")[2] not in PLAIN_VITS:
+        raise ValueError(f"image.vit={vit} is for plain ViTs, which {name} is not; set it none")
+    given: dict[str, Any] = {"pretrained": pretrained, "num_classes": 0} | (
+        vit.arguments() if vit else {}
+    )
     try:
-        return timm.create_model(name, pretrained=pretrained, num_classes=0, dynamic_img_size=True)
+        return timm.create_model(name, dynamic_img_size=True, **given)
     except TypeError as error:
         if "dynamic_img_size" not in str(error):
             raise
-        return timm.create_model(name, pretrained=pretrained, num_classes=0)
+        return timm.create_model(name, **given)
 
 
-def _load(model: Any, path: str) -> None:
-    """Weights in the layout of timm or in one that timm converts; its classifier is left out."""
+def _load(model: Any, path: str, *, known: Collection[str]) -> None:
+    """Weights in the layout of timm or in one that timm converts.
+
+    What comes after the layer in use may be missing, or be there: `known` are the names of the
+    whole network. Its classifier is left out.
+    """
     folder = Path(path).expanduser()
     files = [folder / name for name in ("model.safetensors", "pytorch_model.bin")]
     state = read(str(next(filter(Path.is_file, files), folder)))
@@ -215,7 +308,7 @@ def _load(model: Any, path: str) -> None:
     own = model.state_dict()
     heads = model.pretrained_cfg.get("classifier") or ()
     heads = tuple(f"{head}." for head in ([heads] if isinstance(heads, str) else heads))
-    strange = [key for key in state if key not in own and not key.startswith(heads or ("head.",))]
+    strange = [key for key in state if key not in known and not key.startswith(heads or ("head.",))]
     wrong = [key for key in own if key not in state or state[key].shape != own[key].shape]
     for keys, what in ((wrong, "lacks or has in another shape"), (strange, "has, unknown to it:")):
         if keys:

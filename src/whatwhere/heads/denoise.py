@@ -80,6 +80,11 @@ class DenoiseHead(nn.Module):
         """Learned by DVT on other pictures, not here."""
 
     def forward(self, features: ImageFeatures) -> ImageFeatures:
+        if features.sampled:
+            raise ValueError(
+                "the denoiser knows patches by their places; set image.patch_drop=0, or go without "
+                "it: head=whatwhere.heads.identity:Identity"
+            )
         return ImageFeatures(self.clean(features.patches), features.cls)
 
     def clean(

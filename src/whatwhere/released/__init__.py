@@ -56,14 +56,18 @@ class Released:
 
     @torch.no_grad()
     def fill(self, step: Step) -> None:
-        """Every weight comes from the file, or none does; what the file has beside is named."""
+        """Every weight comes from the file, or none does; what the file has beside is named.
+
+        A weight that the layout has under two names needs only one of them.
+        """
         own = self.layout.tensors(step)
-        if missing := [name for name in own if name not in self.state]:
+        given = {id(tensor) for name, tensor in own.items() if name in self.state}
+        if missing := [name for name, tensor in own.items() if id(tensor) not in given]:
             raise ValueError(f"{self.path} lacks {len(missing)} tensors: {_some(missing)}")
         wrong = [
             f"{name} {list(self.state[name].shape)} instead of {list(tensor.shape)}"
             for name, tensor in own.items()
-            if self.state[name].shape != tensor.shape
+            if name in self.state and self.state[name].shape != tensor.shape
         ]
         if wrong:
             raise ValueError(
@@ -74,8 +78,8 @@ class Released:
                 f"{self.path} has {len(unused)} tensors that are not used: {', '.join(unused)}",
                 stacklevel=2,
             )
-        for name, tensor in own.items():
-            tensor.copy_(self.state[name])
+        for name in own.keys() & self.state.keys():
+            own[name].copy_(self.state[name])
 
 
 def layouts() -> list[str]:

@@ -161,7 +161,8 @@ def _decides(part: Any) -> dict[str, Any]:
     settings = to_json(part)
     if isinstance(part, Timm):  # what follows the dot names weights, not a network
         settings["name"] = part.name.partition(".")[0]
-    return {k: v for k, v in settings.items() if k not in ("weights", "frozen", "size")}
+    free = ("weights", "frozen", "size", "patch_drop")
+    return {k: v for k, v in settings.items() if k not in free}
 
 
 def _unused(step: Step) -> dict[str, Tensor]:

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-from safetensors.torch import save_file
-
-from whatwhere import released
+from whatwhere import released, weights
 from whatwhere.runs.loading import restore
 from whatwhere.training import checkpoints
 
@@ -34,10 +31,7 @@ def export(
         return target
     state = chosen.written(restored.step, restored.recipe)
     target.parent.mkdir(parents=True, exist_ok=True)
-    if target.suffix == ".safetensors":
-        save_file(state, target)
-    else:
-        torch.save(state, target)
+    weights.write(state, target)
     return target
 
 

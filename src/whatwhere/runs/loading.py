@@ -12,7 +12,7 @@ import torch
 from whatwhere import __version__, released
 from whatwhere.model import Model
 from whatwhere.objectives.together import Together
-from whatwhere.recipes import Recipe, bring, from_json, override, to_json
+from whatwhere.recipes import Recipe, bring, from_json, override, paths, to_json
 from whatwhere.records import Sizes
 from whatwhere.segmenter import Segmenter
 from whatwhere.training import Step, checkpoints, pick_device
@@ -84,7 +84,8 @@ def load(
     """A segmenter from the folder of a training run or of one checkpoint, or from a released file.
 
     `overrides` change how photos are read: `load("runs/mine", overrides=["reading.side=640"])`;
-    settings of `reading` and of `similarity`, whose calibration may be changed after training.
+    settings of `reading` and of `similarity`, whose calibration may be changed after training, and
+    `text.source`, the folder with the tokenizer.
     `imports` are modules or files with parts of your own that the checkpoint's recipe uses.
     """
     restored = restore(name, overrides=overrides, imports=imports)
@@ -95,10 +96,10 @@ def _from_run(path: Path, overrides: Sequence[str]) -> Restored:
     folder = checkpoints.newest(path)
     stored, said = read_recipe(folder)
     recipe = override(stored, overrides)
-    if replace(recipe, reading=stored.reading, similarity=stored.similarity) != stored:
+    if not _differ_only_in(stored, recipe, "reading", "similarity", "text.source"):
         raise ValueError(
             "after training only settings of reading and similarity can be changed, such as "
-            "reading.side=640 or similarity.calibration=centred"
+            "reading.side=640 or similarity.calibration=centred, and text.source"
         )
     step = build(recipe, concepts=len(said["concepts"]), pretrained=False)
     checkpoints.read_weights(folder, step)
@@ -106,14 +107,23 @@ def _from_run(path: Path, overrides: Sequence[str]) -> Restored:
 
 
 def _from_file(path: Path, overrides: Sequence[str]) -> Restored:
-    """Its tensors do not tell everything about the image encoder, so that may be set too."""
+    """Its tensors do not tell everything about the parts, so that may be set too."""
     found = released.read(path)
     recipe = override(found.recipe, overrides)
-    if replace(recipe, reading=found.recipe.reading, image=found.recipe.image) != found.recipe:
+    if not _differ_only_in(found.recipe, recipe, "reading", "image", "pool", "text"):
         raise ValueError(
-            "of a released file only settings of reading and image can be changed, such as "
-            "reading.side=640 or image.whole=mean"
+            "of a released file only settings of reading, image, pool and text can be changed, "
+            "such as reading.side=640 or image.whole=mean"
         )
     step = build(recipe, pretrained=False)
     found.fill(step)
     return Restored(step, recipe, about(recipe, [], step=0, captions=None, pictures=None))
+
+
+def _differ_only_in(one: Recipe, other: Recipe, *free: str) -> bool:
+    """Whether all settings are the same but those at these paths and below them."""
+    old, new = paths(one), paths(other)
+    changed = [".".join(key) + "." for key in old | new if old.get(key) != new.get(key)]
+    free = tuple(f"{path}." for path in free)
+    above = {path for path in changed if any(part.startswith(path) for part in free)}
+    return all(path in above or path.startswith(free) for path in changed)
