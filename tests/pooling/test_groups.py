@@ -148,6 +148,11 @@ def test_training_draws_gumbel_noise_that_the_seed_decides():
     assert_close(chances, soft[0, :, 0].double(), rtol=0, atol=0.03)
 
 
+def test_a_single_block_is_never_left_out():
+    pool = the_pool(depths=(1, 0), heads=(2, 2), tokens=(7,), groups=(6,), drop_path=0.9)
+    assert [block.drop for stage in pool.layers for block in stage.blocks] == [0.0]
+
+
 def test_stochastic_depth_leaves_whole_branches_out_and_keeps_the_mean():
     block = the_pool(drop_path=0.9).layers[2].blocks[0].train()
     assert block.drop == pytest.approx(0.9)

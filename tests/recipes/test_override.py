@@ -75,6 +75,7 @@ def test_a_typo_is_an_error_that_helps(typed, said):
         ("training.lr.x=1", r"training\.lr is 0.* which has no settings$"),
         ("pool=max", "pool takes module:Class, such as"),
         ("pool=whatwhere.pooling.patches:Pach", "is not a settings class"),
+        ("captions=whatwhere.scenes.source:Scenes", "needs world, count; make a value"),
         ("pool=whatwhere.pooling.pach:PatchPool", "no module is called 'whatwhere.pooling.pach'"),
     ],
 )

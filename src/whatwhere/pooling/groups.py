@@ -82,7 +82,7 @@ class GroupsPool(nn.Module):
         super().__init__()
         widths = settings._widths(sizes)
         last = sum(settings.depths) - 1
-        rates = iter([settings.drop_path * i / last for i in range(last + 1)])
+        rates = iter([settings.drop_path * i / max(last, 1) for i in range(last + 1)])
         self.widen = nn.Linear(sizes.width, widths[0]) if sizes.width != widths[0] else None
         self.layers = nn.ModuleList(
             _Stage(settings, i, widths, rates) for i in range(len(settings.depths))

@@ -14,7 +14,7 @@ import sys
 import types
 import typing
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, overload
@@ -335,4 +335,11 @@ def _part(text: str, path: str) -> Any:
     thing = getattr(_import(module), name, None)
     if thing is None or not is_dataclass(thing):
         raise ValueError(f"{path}: {text} is not a settings class")
-    return thing() if isinstance(thing, type) else thing
+    if not isinstance(thing, type):
+        return thing
+    if needed := [f.name for f in fields(thing) if f.default is f.default_factory is MISSING]:
+        raise ValueError(
+            f"{path}: {text} needs {', '.join(needed)}; make a value of it in a file of yours and "
+            "give that as file:value"
+        )
+    return thing()
