@@ -103,6 +103,16 @@ def test_a_resumed_run_ends_bit_for_bit_like_an_uninterrupted_one(tmp_path):
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+def test_other_photos_do_not_go_on_with_a_run(tmp_path):
+    for i in range(5):
+        small().captions[i].open().save(tmp_path / f"{i}.png")
+    photos = sorted(tmp_path.glob("*.png"))
+    run_pretraining(tower(), photos=photos, out=tmp_path / "run")
+    run_pretraining(tower(), photos=photos, out=tmp_path / "run", resume=True)
+    with pytest.raises(ValueError, match="looked at other photos than these 4"):
+        run_pretraining(tower(), photos=photos[1:], out=tmp_path / "run", resume=True)
+
+
 def test_recipes_are_listed_and_settings_shown(capsys):
     assert main(["pretrain", "list"]) == 0
     assert capsys.readouterr().out.split() == names(Pretraining)
@@ -128,3 +138,11 @@ def test_a_mistake_is_one_line_and_exit_code_2(tmp_path, monkeypatch, capsys, ar
     assert main(["pretrain", *argv]) == 2
     printed = capsys.readouterr()
     assert said in printed.err and printed.err.count("\n") == 1 and printed.out == ""
+
+
+def test_weights_of_another_width_and_a_tower_as_a_model_are_told(tmp_path, capsys):
+    weights = run_pretraining(tower("training.steps=1"), out=tmp_path).weights
+    with pytest.raises(ValueError, match=r"set image.width and image.stride as in the file"):
+        build(small(f"image.weights={weights}", "image.width=24"))
+    assert main(["evaluate", str(tmp_path), "--benchmark", "scenes_swap"]) == 2
+    assert "an image encoder without words" in capsys.readouterr().err

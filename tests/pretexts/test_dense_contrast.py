@@ -106,3 +106,9 @@ def test_another_number_of_views_is_refused(count):
 def test_settings_say_what_they_take(setting):
     with pytest.raises(ValueError, match="take 1 place or more"):
         DenseContrast(**setting).build(Sizes(width=WIDTH))
+
+
+def test_dropped_patches_have_no_places():
+    pretext = DenseContrast().build(Sizes(width=WIDTH))
+    with pytest.raises(ValueError, match=r"image.patch_drop=0"):
+        pretext(views(), ImageFeatures(torch.randn(6, 1, 12, WIDTH), sampled=True))

@@ -69,3 +69,17 @@ def test_a_teacher_is_needed_and_must_be_frozen():
         Distillation().build(Sizes(width=5))
     with pytest.raises(ValueError, match=r"teacher.frozen=True"):
         Distillation(teacher=Conv(width=12)).build(Sizes(width=5))
+
+
+def test_a_coarser_student_learns_in_bfloat16_too():
+    """Torch has no antialiased resize of it on CPU."""
+    pretext: Any = Distillation(teacher=TEACHER).build(Sizes(width=5))
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = pretext(views(), ImageFeatures(torch.randn(3, 2, 3, 5)))
+    assert losses.total.isfinite()
+
+
+def test_dropped_patches_have_no_places():
+    pretext: Any = Distillation(teacher=TEACHER).build(Sizes(width=5))
+    with pytest.raises(ValueError, match=r"image.patch_drop=0"):
+        pretext(views(), ImageFeatures(torch.randn(3, 1, 12, 5), sampled=True))

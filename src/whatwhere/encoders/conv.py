@@ -43,6 +43,13 @@ class Conv:
         if self.weights is not None and sizes.pretrained:
             wanted = [name for name in trunk.state_dict() if not name.startswith("cls.")]
             found = under(read(self.weights), landmark="stem.weight", wanted=wanted)
+            own = trunk.state_dict()
+            for key, value in found.items():
+                if value.shape != own[key].shape:
+                    raise ValueError(
+                        f"{key} of {self.weights} is {tuple(value.shape)}, not "
+                        f"{tuple(own[key].shape)}; set image.width and image.stride as in the file"
+                    )
             trunk.load_state_dict(found, strict=False)
         mean, std = STATISTICS["half"]
         return ImageTower(

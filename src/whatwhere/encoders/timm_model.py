@@ -38,6 +38,8 @@ class Vit:
 
     def arguments(self) -> dict[str, int]:
         """What timm calls them."""
+        if min(vars(self).values()) < 1:
+            raise ValueError(f"image.vit={self}; take 1 or more of each")
         if self.width % self.heads or self.size % self.patch:
             raise ValueError(
                 f"image.vit: width {self.width} does not divide into {self.heads} heads, or size "

@@ -10,6 +10,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from whatwhere.pretexts import refuse_sampled
 from whatwhere.records import ImageFeatures, Losses, Sizes, Views
 
 
@@ -60,6 +61,7 @@ class DenseContrastPretext(nn.Module):
                 f"dense_contrast compares 2 views and got {views.pictures.shape[1]}; set "
                 "viewing.views=2"
             )
+        refuse_sampled(features)
         first, second = rearrange(
             features.patches,
             "(batch views) rows cols width -> views batch rows cols width",

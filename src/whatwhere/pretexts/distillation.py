@@ -11,6 +11,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from whatwhere.pretexts import refuse_sampled
 from whatwhere.records import ImageFeatures, Losses, Sizes, Views
 
 
@@ -18,10 +19,9 @@ from whatwhere.records import ImageFeatures, Losses, Sizes, Views
 class Distillation:
     """A linear map of each patch predicts the teacher's features at the same place.
 
-    The teacher's channels are first brought to mean 0 and variance 1 over the batch and its
-    running past, or those that vary most would be all that is learned (AM-RADIO, arXiv
-    2312.06709, standardises its teachers too). Lost is the mean square, whose value without
-    learning is 1.
+    The teacher's channels are first brought to mean 0 and variance 1 over the batch, or those that
+    vary most would be all that is learned (AM-RADIO, arXiv 2312.06709, standardises its teachers
+    too). Lost is the mean square, whose value without learning is 1.
 
     teacher   settings of a frozen image encoder; it sees the same views, at the same size
     """
@@ -50,13 +50,15 @@ class DistillationPretext(nn.Module):
         self._teacher = (teacher,)  # in a tuple, so that no checkpoint holds its weights
 
     def forward(self, views: Views, features: ImageFeatures) -> Losses:
+        refuse_sampled(features)
         own = self.predict(features.patches).float()
         with torch.no_grad():
             pictures = rearrange(views.pictures, "batch views ... -> (batch views) ...")
             (teacher,) = self._teacher
-            seen = teacher.to(pictures.device)(pictures).patches
+            # torch has no antialiased resize of bfloat16 on CPU
+            seen = teacher.to(pictures.device)(pictures).patches.float()
             target = _resized(seen, rows=own.shape[1], cols=own.shape[2])
-            target = self.standard(target.flatten(0, 2).float()).view(own.shape)
+            target = self.standard(target.flatten(0, 2)).view(own.shape)
         agree = F.cosine_similarity(own.detach(), target, dim=-1).mean()
         return Losses(
             {"distillation": self.settings.weight * F.mse_loss(own, target)},

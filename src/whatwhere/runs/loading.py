@@ -47,7 +47,13 @@ def about(recipe: Recipe, concepts: Sequence[str], **more: Any) -> dict[str, Any
 def read_recipe(path: str | Path) -> tuple[Recipe, dict[str, Any]]:
     """The recipe of a checkpoint, and all that the checkpoint says of itself."""
     said = checkpoints.read_about(checkpoints.newest(Path(path)))
-    return from_json(said["recipe"]), said
+    recipe = from_json(said["recipe"])
+    if not isinstance(recipe, Recipe):
+        raise ValueError(
+            f"{path} is of `whatwhere pretrain`, an image encoder without words; start a training "
+            "from it: --set image.weights=FOLDER/image.safetensors"
+        )
+    return recipe, said
 
 
 @dataclass(frozen=True)

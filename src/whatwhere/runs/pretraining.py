@@ -14,13 +14,14 @@ from safetensors.torch import save_file
 from whatwhere import __version__
 from whatwhere.captions.batches import Pairs
 from whatwhere.captions.samples import FilePart, Sample, Skipped
+from whatwhere.curation.vectors import digest
 from whatwhere.objectives.together import Together
 from whatwhere.parallel import rank, world
 from whatwhere.pretraining import Learner, ViewBatches
 from whatwhere.recipes import Pretraining, to_json
 from whatwhere.records import Sizes, Views
 from whatwhere.runs.training import hear_others, processes, refuse_mixing
-from whatwhere.training import pick_device, train
+from whatwhere.training import checkpoints, pick_device, train
 from whatwhere.training.schedule import for_data
 
 
@@ -42,6 +43,12 @@ def run_pretraining(
     """
     run = Path(out)
     refuse_mixing(recipe, run, resume)
+    seen = digest([path.name for path in photos])
+    if resume and checkpoints.read_about(checkpoints.newest(run)).get("pictures") != seen:
+        raise ValueError(
+            f"{run} looked at other photos than these {len(photos)}; give the same --photos, or "
+            "choose another --out"
+        )
     with processes(recipe.training.device):
         pictures = _pictures(recipe, photos)
         step = build(recipe)
@@ -64,7 +71,7 @@ def run_pretraining(
             read,
             for_data(recipe.training, samples=len(pictures), batch=recipe.viewing.batch),
             run=run,
-            about={"whatwhere": __version__, "recipe": to_json(recipe), "photos": len(pictures)},
+            about={"whatwhere": __version__, "recipe": to_json(recipe), "pictures": seen},
             resume=resume,
         )
         weights = run / "image.safetensors"
