@@ -8,8 +8,9 @@ from whatwhere.encoders.conv import Conv
 from whatwhere.heads.identity import Identity
 from whatwhere.model import Model
 from whatwhere.pooling.patches import PatchPool
-from whatwhere.records import Batch, Sizes
+from whatwhere.records import Batch, Losses, Sizes
 from whatwhere.similarity.cosine import Cosine
+from whatwhere.training import Step
 
 
 def a_model():
@@ -53,3 +54,22 @@ def test_a_batch_norm_sees_captions_and_prompts_together():
     assert len(rows) == 9
     assert_close(norm.running_mean, 0.1 * rows.mean(dim=0))
     assert_close(norm.running_var, 0.9 + 0.1 * rows.var(dim=0))
+
+
+def test_scores_and_losses_are_float32_products_in_a_bf16_step():
+    model = a_model().eval()
+    batch, _ = a_batch(model)
+    seen = []
+
+    class Watched(torch.nn.Module):
+        def forward(self, batch, encoded):
+            seen.append((encoded, encoded.images.image @ encoded.texts.caption.mT))
+            return Losses({"one": encoded.pairs.image_to_text.sum()})
+
+    with torch.autocast("cpu", torch.bfloat16):
+        Step(model, Watched())(batch)
+    encoded, product = seen[0]
+    exact = encoded.images.image.double() @ encoded.texts.caption.double().mT
+    for scores in (encoded.pairs.image_to_text, product):
+        assert scores.dtype == torch.float32
+        assert_close(scores, exact.float(), rtol=1e-5, atol=1e-6)

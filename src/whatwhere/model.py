@@ -42,7 +42,9 @@ class Model(nn.Module):
         texts, prompts = self._captions_and_prompts(batch)
         if self.training:
             self.similarity.readout.watch(images, texts)
-        return Encoded(images, texts, self.similarity.pairs(images, texts), prompts)
+        with torch.autocast(images.image.device.type, enabled=False):  # logits in float32
+            pairs = self.similarity.pairs(images, texts)
+        return Encoded(images, texts, pairs, prompts)
 
     def _captions_and_prompts(
         self, batch: Batch

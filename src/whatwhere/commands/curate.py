@@ -129,13 +129,12 @@ def _embed(args: argparse.Namespace) -> None:
     from whatwhere.runs import curating
     from whatwhere.runs.spaces import open_space
 
-    prompts = Prompts(args.prompts)
+    prompts, each = Prompts(args.prompts), _each(args, gpu=args.device != "cpu")
     pairs = open_pairs(args.captions, kind=args.kind)
     space = open_space(args.model, device=args.device, imports=args.imports)
     gallery = (args.out / curating.GALLERY).is_file()
     if gallery:
         curating.embed_concepts(args.out, curating.read_gallery(args.out), space, prompts)
-    each = _each(args, gpu=args.device != "cpu")
     vectors = curating.embed_pictures(args.out, pairs, space, batch=args.batch, each=each)
     for row, why in vectors.broken().items():
         pairs.skipped.add("broken image", vectors.keys[row], why)

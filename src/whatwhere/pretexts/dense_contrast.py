@@ -108,9 +108,9 @@ class DenseContrastPretext(nn.Module):
         if len(first) == 0:  # no photo's views overlap, and every weight still gets a gradient
             return (first.sum() + second.sum()) * 0, first.new_zeros(())
         own = torch.eye(len(first), dtype=torch.bool, device=first.device)
-        logits = (first @ second.mT / self.settings.temperature).masked_fill(
-            ~(other | own), -torch.inf
-        )
+        with torch.autocast(first.device.type, enabled=False):
+            logits = first @ second.mT / self.settings.temperature
+        logits = logits.masked_fill(~(other | own), -torch.inf)
         target = torch.arange(len(first), device=first.device)
         loss = (F.cross_entropy(logits, target) + F.cross_entropy(logits.mT, target)) / 2
         return loss, (logits.detach().argmax(dim=1) == target).float().mean()

@@ -118,7 +118,7 @@ def read(path: Path) -> Released:
 
 
 def _config(path: Path) -> dict[str, Any]:
-    file = path / "config.json"
+    file = (path if path.is_dir() else path.parent) / "config.json"
     if not file.is_file():
         return {}
     try:

@@ -66,17 +66,25 @@ def run_pretraining(
         if rank() == 0:
             run.mkdir(parents=True, exist_ok=True)
             (run / "recipe.json").write_text(json.dumps(to_json(recipe), indent=1))
-        report = train(
-            step,
-            read,
-            for_data(recipe.training, samples=len(pictures), batch=recipe.viewing.batch),
-            run=run,
-            about={"whatwhere": __version__, "recipe": to_json(recipe), "pictures": seen},
-            resume=resume,
-        )
         weights = run / "image.safetensors"
-        if rank() == 0:
-            save_file(_weights(step), weights)
+
+        def keep() -> None:
+            if rank() == 0:
+                save_file(_weights(step), weights)
+
+        try:
+            report = train(
+                step,
+                read,
+                for_data(recipe.training, samples=len(pictures), batch=recipe.viewing.batch),
+                run=run,
+                about={"whatwhere": __version__, "recipe": to_json(recipe), "pictures": seen},
+                resume=resume,
+            )
+        except KeyboardInterrupt:
+            keep()
+            raise
+        keep()
         hear_others(skipped)
     return Pretrained(weights, report, skipped.report())
 

@@ -36,7 +36,9 @@ class Step(nn.Module):
         self.objective = objective
 
     def forward(self, batch: Batch) -> Losses:
-        return self.objective(batch, self.model(batch))
+        encoded = self.model(batch)
+        with torch.autocast(encoded.images.image.device.type, enabled=False):
+            return self.objective(batch, encoded)
 
 
 def pick_device(wanted: str) -> torch.device:
