@@ -13,9 +13,9 @@ from einops import rearrange
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
-from whatwhere.captions.batches import Pairs
+from whatwhere.captions.batches import Pairs, in_order
 from whatwhere.captions.samples import BrokenImage
 from whatwhere.records import Losses, Views
 from whatwhere.transforms import View, random_crop, to_tensor
@@ -96,16 +96,7 @@ class ViewBatches(Dataset):
 
     def from_step(self, first: int, *, last: int) -> Iterator[Prepared]:
         """Steps first, ..., last - 1."""
-        workers = self.settings.workers
-        return iter(
-            DataLoader(
-                self,
-                sampler=range(first, last),
-                batch_size=None,
-                num_workers=workers,
-                prefetch_factor=4 if workers else None,
-            )
-        )
+        return in_order(self, range(first, last), workers=self.settings.workers)
 
     def __getitem__(self, index: int) -> Prepared:
         share = self.settings.batch // self.world

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -118,16 +118,7 @@ class Batches(Dataset):
 
     def from_step(self, first: int, *, last: int) -> Iterator[Prepared]:
         """Steps first, ..., last - 1."""
-        workers = self.settings.workers
-        return iter(
-            DataLoader(
-                self,
-                sampler=range(first, last),
-                batch_size=None,
-                num_workers=workers,
-                prefetch_factor=4 if workers else None,
-            )
-        )
+        return in_order(self, range(first, last), workers=self.settings.workers)
 
     def __getitem__(self, index: int) -> Prepared:
         share = self.settings.batch // self.world
@@ -187,6 +178,19 @@ class Batches(Dataset):
         else:
             view = random_crop(height, width, size=s.size, scale=s.crop, mirror=s.mirror, draw=draw)
         return to_tensor(view.picture(picture))
+
+
+def in_order(batches: Dataset, steps: range, *, workers: int) -> Iterator[Any]:
+    """The items of these steps, prepared by so many processes beside this one."""
+    return iter(
+        DataLoader(
+            batches,
+            sampler=steps,
+            batch_size=None,
+            num_workers=workers,
+            prefetch_factor=4 if workers else None,
+        )
+    )
 
 
 def align(spans: Sequence[Sequence[Span]], tokens: Tokens) -> Phrases:
