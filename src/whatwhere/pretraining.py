@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import torchvision.transforms.v2.functional as colours
-from einops import rearrange
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor, nn
@@ -17,6 +16,7 @@ from torch.utils.data import Dataset
 
 from whatwhere.captions.batches import Pairs, in_order
 from whatwhere.captions.samples import BrokenImage
+from whatwhere.pretexts import Look
 from whatwhere.records import Losses, Views
 from whatwhere.transforms import View, random_crop, to_tensor
 
@@ -62,8 +62,7 @@ class Learner(nn.Module):
         self.pretexts = pretexts
 
     def forward(self, views: Views) -> Losses:
-        pictures = rearrange(views.pictures, "batch views ... -> (batch views) ...")
-        return self.pretexts(views, self.image_encoder(pictures))
+        return self.pretexts(views, Look(self.image_encoder, views))
 
 
 class Prepared(NamedTuple):

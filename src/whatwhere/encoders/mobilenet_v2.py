@@ -153,6 +153,15 @@ class _Layers(nn.Module):
         self.network = network.to(memory_format=torch.channels_last)
         self.layers = layers
 
+    def stage_maps(
+        self, pixels: Float[Tensor, "batch 3 height width"]
+    ) -> list[Float[Tensor, "batch channels rows cols"]]:
+        """What leaves the last layer of each width, from the first grid of stride 4 on."""
+        widths = self.network.widths
+        ends = [i for i, width in enumerate(widths) if [width] != widths[i + 1 : i + 2]]
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
+        return self.network(pixels, layers=tuple(i for i in ends if i > 1))
+
     def forward(
         self,
         pixels: Float[Tensor, "batch 3 height width"],

@@ -1,5 +1,7 @@
 """What every image encoder does around its network: check the size, normalise pixels, declare."""
 
+from typing import Any, Protocol, runtime_checkable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -12,6 +14,17 @@ STATISTICS = {  # mean and spread of the pixels, in [0, 1], that a network was t
     "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
     "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
 }
+
+
+@runtime_checkable
+class ShowsStages(Protocol):
+    """A network whose features can be seen on the way."""
+
+    def stage_maps(
+        self, pixels: Float[Tensor, "batch 3 height width"]
+    ) -> list[Float[Tensor, "batch channels rows cols"]]:
+        """What leaves each stage, from normalised pixels."""
+        ...
 
 
 class ImageTower(nn.Module):
@@ -74,7 +87,18 @@ class ImageTower(nn.Module):
         entry replaces them, and are left out of the result.
         """
         self.grid(*images.shape[2:])
-        return self.trunk((images - self._mean) / self._std, inject)
+        return self.trunk(self.normalized(images), inject)
+
+    @property
+    def network(self) -> Any:
+        """What runs between pixels and features, frozen or not."""
+        return self.trunk.trunk if isinstance(self.trunk, Frozen) else self.trunk
+
+    def normalized(
+        self, images: Float[Tensor, "batch 3 height width"]
+    ) -> Float[Tensor, "batch 3 height width"]:
+        """Pixels as the network was made for them."""
+        return (images - self._mean) / self._std
 
 
 def refuse_injection(inject: dict[int, Tensor] | None, *, because: str) -> None:

@@ -10,8 +10,8 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from whatwhere.pretexts import refuse_sampled
-from whatwhere.records import ImageFeatures, Losses, Sizes, Views
+from whatwhere.pretexts import Look, refuse_sampled
+from whatwhere.records import Losses, Sizes, Views
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,13 @@ class DenseContrastPretext(nn.Module):
             for _ in range(2)
         )
 
-    def forward(self, views: Views, features: ImageFeatures) -> Losses:
+    def forward(self, views: Views, look: Look) -> Losses:
         if views.pictures.shape[1] != 2:
             raise ValueError(
                 f"dense_contrast compares 2 views and got {views.pictures.shape[1]}; set "
                 "viewing.views=2"
             )
+        features = look.features
         refuse_sampled(features)
         first, second = rearrange(
             features.patches,

@@ -7,12 +7,11 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from whatwhere.pretexts import refuse_sampled
-from whatwhere.records import ImageFeatures, Losses, Sizes, Views
+from whatwhere.pretexts import Look, refuse_sampled
+from whatwhere.records import Losses, Sizes, Views
 
 
 @dataclass(frozen=True)
@@ -49,14 +48,14 @@ class DistillationPretext(nn.Module):
         self.standard = nn.BatchNorm1d(teacher.width, affine=False, momentum=0.01)
         self._teacher = (teacher,)  # in a tuple, so that no checkpoint holds its weights
 
-    def forward(self, views: Views, features: ImageFeatures) -> Losses:
+    def forward(self, views: Views, look: Look) -> Losses:
+        features = look.features
         refuse_sampled(features)
         own = self.predict(features.patches).float()
         with torch.no_grad():
-            pictures = rearrange(views.pictures, "batch views ... -> (batch views) ...")
             (teacher,) = self._teacher
             # torch has no antialiased resize of bfloat16 on CPU
-            seen = teacher.to(pictures.device)(pictures).patches.float()
+            seen = teacher.to(look.pictures.device)(look.pictures).patches.float()
             target = _resized(seen, rows=own.shape[1], cols=own.shape[2])
             target = self.standard(target.flatten(0, 2)).view(own.shape)
         agree = F.cosine_similarity(own.detach(), target, dim=-1).mean()

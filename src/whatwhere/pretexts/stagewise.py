@@ -1,0 +1,126 @@
+"""Each stage of an image encoder learns what the same stage of a larger network does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from whatwhere.pretexts import Look
+from whatwhere.records import Losses, Sizes, Views
+
+SEEN = 64  # batches by which a teacher's features are standardised
+
+
+@dataclass(frozen=True)
+class Stagewise:
+    """Every stage is shallow, so it learns within minutes what the whole would take days for.
+
+    Fed by the "teacher", each stage gets the teacher's features of the stage before, however badly
+    its own predecessor does, and is asked for the teacher's next (learned intermediate
+    representations, LIT, arXiv 1810.01937). That teaches every stage at once, but nothing about the
+    errors that will come in later; fed its "own" features, the whole is trained from end to end
+    with the teacher's features as hints on the way (FitNets, arXiv 1412.6550). First the one, then
+    the other.
+
+    Features are standardised channel by channel with mean and spread over the first batches; those
+    of the last stage, which are never negative, are only scaled. Each stage's loss is a mean
+    square, so about 1 before anything is learned.
+
+    teacher   settings of a frozen image encoder with stages of the student's widths and grids
+    """
+
+    teacher: Any = None
+    feed: Literal["teacher", "own"] = "teacher"
+    weight: float = 1.0
+
+    def build(self, sizes: Sizes) -> StagewisePretext:
+        if self.teacher is None:
+            raise ValueError(
+                "stagewise needs a teacher: an image encoder with weights, such as "
+                "stagewise.teacher=whatwhere.encoders.mobilenet_v2:MobileNetV2"
+            )
+        teacher = self.teacher.build(Sizes())
+        if not teacher.frozen:
+            raise ValueError("a teacher does not learn; set stagewise.teacher.frozen=True")
+        try:
+            teacher.network.stage_maps
+        except AttributeError:
+            raise ValueError(
+                f"{type(self.teacher).__name__} does not show its stages; stagewise.teacher takes "
+                "whatwhere.encoders.mobilenet_v2:MobileNetV2"
+            ) from None
+        return StagewisePretext(self, teacher)
+
+
+class StagewisePretext(nn.Module):
+    def __init__(self, settings: Stagewise, teacher: Any):
+        super().__init__()
+        self.settings = settings
+        with torch.no_grad():
+            maps = teacher.network.stage_maps(torch.zeros(1, 3, teacher.size, teacher.size))
+        self.widths = [some.shape[1] for some in maps]
+        ends = [width == self.widths[-1] for width in self.widths]
+        self.standards = nn.ModuleList(
+            _Standard(width, centred=not last)
+            for width, last in zip(self.widths, ends, strict=True)
+        )
+        self._teacher = (teacher,)  # in a tuple, so that no checkpoint holds its weights
+
+    def forward(self, views: Views, look: Look) -> Losses:
+        encoder: Any = look.encoder
+        stages = encoder.trunk.stages
+        targets = self._targets(look.pictures)
+        fed = encoder.normalized(look.pictures)
+        losses = []
+        for stage, target in zip(stages, targets, strict=True):
+            found = stage(fed)
+            if found.shape != target.shape:
+                raise ValueError(
+                    f"a stage gives {tuple(found.shape[1:])} (channels, rows, columns) and the "
+                    f"teacher's {tuple(target.shape[1:])}; set the same stride for both"
+                )
+            losses.append(F.mse_loss(found.float(), target))
+            fed = target if self.settings.feed == "teacher" else found
+        report = {f"stage_{i}": loss.detach() for i, loss in enumerate(losses)}
+        return Losses({"stagewise": self.settings.weight * torch.stack(losses).sum()}, report)
+
+    @torch.no_grad()
+    def _targets(
+        self, pictures: Float[Tensor, "batch_views 3 height width"]
+    ) -> list[Float[Tensor, "batch_views channels rows cols"]]:
+        """Looked at in bfloat16: half the time, and its rounding is far below what is lost."""
+        teacher: Any = self._teacher[0].to(pictures.device)
+        with torch.autocast(pictures.device.type, torch.bfloat16):
+            maps = teacher.network.stage_maps(teacher.normalized(pictures))
+        return [standard(some.float()) for standard, some in zip(self.standards, maps, strict=True)]
+
+
+class _Standard(nn.Module):
+    """Channels with mean 0 and variance 1 over the first batches; as fixed afterwards."""
+
+    seen: Float[Tensor, ""]
+    mean: Float[Tensor, " channels"]
+    square: Float[Tensor, " channels"]
+
+    def __init__(self, channels: int, *, centred: bool):
+        super().__init__()
+        self.centred = centred
+        self.register_buffer("seen", torch.zeros(()))
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("square", torch.zeros(channels))
+
+    def forward(
+        self, maps: Float[Tensor, "batch channels rows cols"]
+    ) -> Float[Tensor, "batch channels rows cols"]:
+        if self.training and self.seen < SEEN:
+            self.seen += 1
+            self.mean.lerp_(maps.mean(dim=(0, 2, 3)), 1 / self.seen.item())
+            self.square.lerp_(maps.square().mean(dim=(0, 2, 3)), 1 / self.seen.item())
+        spread = (self.square - self.mean.square()).clamp(min=0).sqrt() + 1e-3
+        mean = self.mean if self.centred else torch.zeros_like(self.mean)
+        return (maps - mean[:, None, None]) / spread[:, None, None]

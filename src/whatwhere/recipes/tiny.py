@@ -1,0 +1,40 @@
+"""The embedded model: a tower that learns from photos and a larger network, words from captions.
+
+Two CPU cores train it in about three hours, in three runs; each goes on with --resume:
+
+    whatwhere pretrain tiny-stages --photos PHOTOS --out runs/stages \\
+        --set stagewise.teacher.weights=mobilenet_v2.safetensors
+    whatwhere pretrain tiny-tower --photos PHOTOS --out runs/tower \\
+        --set stagewise.teacher.weights=mobilenet_v2.safetensors \\
+        image.weights=runs/stages/image.safetensors
+    whatwhere train tiny --captions CAPTIONS --out runs/tiny \\
+        --set image.weights=runs/tower/image.safetensors
+
+What the shipped weights saw, and what they can and cannot do: models/tiny/README.md. What was
+tried on the way: experiments/LOG.md.
+"""
+
+from dataclasses import replace
+
+from whatwhere.encoders.compact import Compact
+from whatwhere.encoders.mobilenet_v2 import MobileNetV2
+from whatwhere.pretexts.stagewise import Stagewise
+from whatwhere.pretraining import Viewing
+from whatwhere.recipes import Pretraining
+from whatwhere.training.settings import Training
+
+stages = Pretraining(
+    image=Compact(stride=32, frozen=False),
+    pretexts=(Stagewise(teacher=MobileNetV2(stride=32)),),
+    viewing=Viewing(batch=16, views=1, size=(128, 128), crop=(0.2, 1.0), colour=0.0, workers=1),
+    training=Training(
+        steps=9000, lr=4e-3, warmup=0.01, weight_decay=0.02, betas=(0.9, 0.999), clip=0.0
+    ),
+)
+
+tower = replace(
+    stages,
+    pretexts=(Stagewise(teacher=MobileNetV2(stride=32), feed="own"),),
+    viewing=replace(stages.viewing, batch=32, size=(160, 160)),
+    training=replace(stages.training, lr=2e-3, steps=3000),
+)
