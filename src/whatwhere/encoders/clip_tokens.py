@@ -41,6 +41,11 @@ class ClipTokens:
         found = _tokenizer(self.context).encode(text)
         return [(piece, *place) for piece, place in zip(found.tokens, found.offsets, strict=True)]
 
+    def ids(self, text: str) -> list[int]:
+        """The tokens of a clean text, start and end included, as numbers without padding."""
+        found = _tokenizer(self.context).encode(text)
+        return found.ids[: sum(found.attention_mask)]
+
     def __call__(self, texts: list[str]) -> Tokens:
         return tokens(texts, tokenizer=_tokenizer(self.context), context=self.context)
 
