@@ -253,6 +253,7 @@ def check_text_encoder(encoder):
     texts = [tokenizer.clean(text) for text in ("A  Dog", "two umbrellas in the wet grass, again")]
     assert [tokenizer.clean(text) for text in texts] == texts
     encoder.fit(iter(texts))
+    assert encoder.unknown(["A dog", texts[1]]) == [(), ()]
     tokens = tokenizer(texts)
     assert tokens.ids.shape == tokens.mask.shape == (2, tokenizer.context)
     assert tokens.offsets.shape == (2, tokenizer.context, 2)

@@ -232,6 +232,10 @@ class TextEncoder(Protocol):
         """Called once before training, with every caption, to choose which tokens get a vector."""
         ...
 
+    def unknown(self, texts: list[str]) -> list[tuple[str, ...]]:
+        """Of each text the words that this encoder has surely not learnt; cleaned or not."""
+        ...
+
     def embed(self, ids: Int[Tensor, "batch words"]) -> Float[Tensor, "batch words width"]:
         """Token vectors before any mixing; learned prompts are put in here."""
         ...

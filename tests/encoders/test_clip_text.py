@@ -287,3 +287,30 @@ def test_with_a_row_for_every_token_captions_choose_nothing(encoder):
 def test_kept_tokens_that_cannot_be_are_refused(changed, why):
     with pytest.raises(ValueError, match=why):
         replace(KEPT, **changed).build(Sizes(dim=7, pretrained=False))
+
+
+def test_words_are_known_that_captions_have_and_their_tokens_too(keeping):
+    texts = ["Dog", "a cat and a dog!", "wolves, wolf or dog", ""]
+    assert keeping.unknown(texts) == [(), ("cat",), ("wolves", "wolf", "or"), ()]
+
+
+def test_a_word_of_known_tokens_that_no_caption_has_is_unknown():
+    encoder: Any = replace(KEPT, kept=30).build(Sizes(dim=7))
+    encoder.fit(["a wombat and an ocelot"])
+    tokenizer = encoder.tokenizer
+    assert [piece for piece, _, _ in tokenizer.pieces("wombat")[1:3]] == ["wom", "bat</w>"]
+    assert set(tokenizer.ids("ocbat")) <= set(encoder.kept_ids.tolist())
+    assert encoder.unknown(["ocbat wombat", "bat", "ocelot"]) == [("ocbat",), ("bat",), ()]
+
+
+def test_signs_are_never_unknown_words(keeping):
+    assert keeping.unknown(["dog & dog?", "dog-dog; dog 7"]) == [(), ("7",)]
+
+
+def test_with_a_row_for_every_token_no_word_is_known_to_be_unknown(encoder):
+    assert encoder.unknown(["zyzzyva", ""]) == [(), ()]
+
+
+def test_an_encoder_that_was_told_no_captions_does_not_judge_words():
+    with pytest.raises(ValueError, match="no captions have told this text encoder"):
+        KEPT.build(Sizes(dim=7)).unknown(["dog"])

@@ -82,6 +82,9 @@ class Reader(nn.Module):
     def fit(self, captions):
         pass
 
+    def unknown(self, texts):
+        return [() for _ in texts]
+
     def embed(self, ids):
         return self.table[ids]
 

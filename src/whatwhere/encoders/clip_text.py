@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Literal
+from zlib import crc32
 
 import torch
 import torch.nn.functional as F
@@ -94,10 +95,12 @@ class ClipTextEncoder(nn.Module):
     """Token ids to words and captions. Parameter names are OpenCLIP's, but for a hidden head.
 
     `kept_ids` says whose row is whose, where not every token has one: row 0 is of all that are not
-    kept. -1 there, and in rows that no token needed.
+    kept. -1 there, and in rows that no token needed. `kept_words` are checksums of as many words,
+    the commonest: a word that was never learnt may well consist of tokens that were.
     """
 
     kept_ids: Int[Tensor, " rows"] | None
+    kept_words: Int[Tensor, " rows"] | None
 
     def __init__(self, settings: ClipText, *, dim: int):
         super().__init__()
@@ -108,6 +111,7 @@ class ClipTextEncoder(nn.Module):
         self.token_embedding = nn.Embedding(settings.kept or settings.vocabulary, width)
         none = torch.full((settings.kept,), -1)
         self.register_buffer("kept_ids", none if settings.kept else None)
+        self.register_buffer("kept_words", none.clone() if settings.kept else None)
         self.positional_embedding = nn.Parameter(torch.empty(settings.context, width))
         self.transformer = _Transformer(settings)
         self.ln_final = nn.LayerNorm(width)
@@ -140,17 +144,33 @@ class ClipTextEncoder(nn.Module):
     @torch.no_grad()
     def fit(self, captions: Iterable[str]) -> None:
         """Rows for the commonest tokens of the captions, where not every token has a row."""
-        if self.kept_ids is None:
+        if self.kept_ids is None or self.kept_words is None:
             return
-        counts: Counter[int] = Counter()
+        words: Counter[str] = Counter()
         for caption in captions:
-            counts.update(self.tokenizer.ids(self.tokenizer.clean(caption)))
-        if not counts:
+            words.update(self.tokenizer.words(self.tokenizer.clean(caption)))
+        if not words:
             raise ValueError(f"no captions to choose the {len(self.kept_ids)} tokens of text.kept")
-        ends = self.tokenizer.ids("")
-        common = sorted(counts.keys() - set(ends), key=lambda token: (-counts[token], token))
-        found = torch.tensor([-1, *ends, *common][: len(self.kept_ids)])
-        self.kept_ids.fill_(-1)[: len(found)] = found
+        start, end = self.tokenizer.ids("")
+        tokens: Counter[int] = Counter()
+        for word, count in words.items():
+            for token in self.tokenizer.ids(word)[1:-1]:
+                tokens[token] += count
+        _fill(self.kept_ids, [-1, start, end, *_commonest(tokens)])
+        _fill(self.kept_words, [_checksum(word) for word in _commonest(words)])
+
+    def unknown(self, texts: list[str]) -> list[tuple[str, ...]]:
+        """Of each text the words that no caption has taught, where not every token has a row."""
+        if self.kept_words is None:
+            return [() for _ in texts]
+        words, rows = set(self.kept_words.tolist()), self._rows().tolist()
+
+        def learnt(word: str) -> bool:
+            known = _checksum(word) in words and all(rows[i] for i in self.tokenizer.ids(word))
+            return known or not any(map(str.isalnum, word))
+
+        said = [self.tokenizer.words(self.tokenizer.clean(text)) for text in texts]
+        return [tuple(word for word in some if not learnt(word)) for some in said]
 
     def encode(
         self,
@@ -196,6 +216,19 @@ class ClipTextEncoder(nn.Module):
         self, ids: Int[Tensor, "batch words"], mask: Bool[Tensor, "batch words"]
     ) -> TextFeatures:
         return self.encode(self.embed(ids), mask)
+
+
+def _commonest(counts: Counter) -> list:
+    return sorted(counts, key=lambda thing: (-counts[thing], thing))
+
+
+def _checksum(word: str) -> int:
+    return crc32(word.encode())
+
+
+def _fill(buffer: Int[Tensor, " rows"], values: list[int]) -> None:
+    some = torch.tensor(values[: len(buffer)], dtype=buffer.dtype)
+    buffer.fill_(-1)[: len(some)] = some
 
 
 class _Places:

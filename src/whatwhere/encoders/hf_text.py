@@ -144,6 +144,10 @@ class HuggingFaceTextEncoder(nn.Module):
     def fit(self, captions: Iterable[str]) -> None:
         """Nothing to choose: every token has its vector."""
 
+    def unknown(self, texts: list[str]) -> list[tuple[str, ...]]:
+        """Nothing that is known of: what it was pretrained on knew more than our captions."""
+        return [() for _ in texts]
+
     def embed(self, ids: Int[Tensor, "batch words"]) -> Float[Tensor, "batch words width"]:
         """Token vectors without positions or token types, which `encode` adds."""
         trunk: Any = self.trunk.trunk if isinstance(self.trunk, Frozen) else self.trunk
