@@ -39,8 +39,8 @@ class ClipText:
     x) of OpenAI's weights. With `hidden` the projection is GroupViT's instead of a matrix: linear
     to so many numbers, batch norm, ReLU, linear. `projects` "caption" leaves the words out, which
     saves time where nothing looks at them. `kept` > 0 is for small models: the table of tokens has
-    so many rows, for the commonest tokens of the captions that are trained on, and all others share
-    one more of them; 0 has a row for every token of CLIP.
+    so many rows, one each for the commonest tokens of the captions that are trained on, and one for
+    all others; words without a row of their own are unknown. 0: a row for every token of CLIP.
     """
 
     width: int = 512

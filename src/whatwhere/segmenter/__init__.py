@@ -112,27 +112,30 @@ class Segmenter:
 
         Of a name with synonyms all must have such a word.
         """
-        found = {}
+        found, lacking = {}, self._lacking(classes)
         for synonyms in classes:
-            lacks = [self._lacking(synonym) for synonym in synonyms]
+            lacks = [lacking[synonym] for synonym in synonyms]
             if all(lacks):
                 found[synonyms[0]] = tuple(dict.fromkeys(word for some in lacks for word in some))
         return found
 
     def known(self, classes: Sequence[Names]) -> tuple[list[str], list[int]]:
         """Synonyms without a word that was never learnt, and the row of the name of each."""
+        lacking = self._lacking(classes)
         pairs = [
             (synonym, row)
             for row, synonyms in enumerate(classes)
             for synonym in synonyms
-            if not self._lacking(synonym)
+            if not lacking[synonym]
         ]
         return [synonym for synonym, _ in pairs], [row for _, row in pairs]
 
-    def _lacking(self, name: str) -> tuple[str, ...]:
-        if name not in self._lacks:
-            (self._lacks[name],) = self.model.text_encoder.unknown([name])
-        return self._lacks[name]
+    def _lacking(self, classes: Sequence[Names]) -> dict[str, tuple[str, ...]]:
+        """The encoder is asked about a name once, not for every photo."""
+        flat = (synonym for synonyms in classes for synonym in synonyms)
+        if new := [synonym for synonym in flat if synonym not in self._lacks]:
+            self._lacks |= zip(new, self.model.text_encoder.unknown(new), strict=True)
+        return self._lacks
 
     def _warn(self, unknown: dict[str, tuple[str, ...]]) -> None:
         """Once, however many photos are asked about."""
