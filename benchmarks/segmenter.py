@@ -61,6 +61,9 @@ class RandomNames(nn.Module):
         self.tokenizer = NumberedNames()
         self.table = nn.Embedding(names, DIM)
 
+    def unknown(self, texts: list[str]) -> list[tuple[str, ...]]:
+        return [() for _ in texts]
+
     def embed(self, ids: Tensor) -> Tensor:
         return self.table(ids)
 

@@ -252,6 +252,8 @@ def check_text_encoder(encoder):
     tokenizer = encoder.tokenizer
     texts = [tokenizer.clean(text) for text in ("A  Dog", "two umbrellas in the wet grass, again")]
     assert [tokenizer.clean(text) for text in texts] == texts
+    encoder.fit(iter(texts))
+    assert encoder.unknown(["A dog", texts[1]]) == [(), ()]
     tokens = tokenizer(texts)
     assert tokens.ids.shape == tokens.mask.shape == (2, tokenizer.context)
     assert tokens.offsets.shape == (2, tokenizer.context, 2)
@@ -321,6 +323,7 @@ def test_a_recipe_builds_without_any_file_and_takes_a_step(name, t5_tokenizer):
     encoder = step.model.image_encoder
     assert isinstance(encoder, ImageEncoder)
     assert isinstance(step.model.text_encoder, TextEncoder)
+    step.model.text_encoder.fit([WORLD.captions(0)[0]])
     batches = Batches(
         Scenes(WORLD, count=8),
         replace(recipe.batching, batch=4, size=(2 * encoder.patch, 3 * encoder.patch), workers=0),

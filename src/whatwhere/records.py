@@ -9,6 +9,7 @@ all their synonyms).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
@@ -226,6 +227,14 @@ class TextEncoder(Protocol):
 
     tokenizer: Tokenizer
     frozen: bool
+
+    def fit(self, captions: Iterable[str]) -> None:
+        """Called once before training, with every caption, to choose which tokens get a vector."""
+        ...
+
+    def unknown(self, texts: list[str]) -> list[tuple[str, ...]]:
+        """Of each text the words that this encoder has surely not learnt; cleaned or not."""
+        ...
 
     def embed(self, ids: Int[Tensor, "batch words"]) -> Float[Tensor, "batch words width"]:
         """Token vectors before any mixing; learned prompts are put in here."""

@@ -48,7 +48,7 @@ def test_a_photo_becomes_an_overlay_and_a_label_map_of_its_size(run, photos, tmp
         assert labels.size == (48, 32) and np.asarray(labels).max() <= 2
         assert overlay.size[0] >= 48
         assert json.loads(labels.info["names"]) == ["tree", "boat", "sky"]
-    assert one["names"] == ["tree", "boat", "sky"]
+    assert one["names"] == ["tree", "boat", "sky"] and one["unknown"] == []
     assert sum(one["shares"].values()) == pytest.approx(1, abs=1e-3)
     assert 1 / 3 <= one["confidence"] <= 1
 
@@ -94,6 +94,23 @@ def test_the_background_takes_what_no_name_fits(run, photos, tmp_path, capsys):
     (one,) = json.loads(capsys.readouterr().out)["photos"]
     assert one["names"] == ["background", "tree", "boat", "sky"]
     assert one["shares"]["background"] == 1
+
+
+@pytest.mark.filterwarnings("default:.*given no pixel:UserWarning")
+def test_a_name_that_no_caption_has_is_told_of_in_one_line(photos, tmp_path, capsys):
+    run_training(small("training.steps=1", "text.kept=90"), out=tmp_path / "run")
+    capsys.readouterr()
+    names = ("--names", "tree, zyzzyva, boat", "--model", str(tmp_path / "run"))
+    argv = ["segment", str(photos / "a.png"), str(photos / "a.jpg"), *names]
+    assert main([*argv, "--out", str(tmp_path / "out"), "--json"]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == (
+        "whatwhere segment: 'zyzzyva' is given no pixel, since no caption has taught this model "
+        "the word zyzzyva\n"
+    )
+    for one in json.loads(printed.out)["photos"]:
+        assert one["names"] == ["tree", "zyzzyva", "boat"] and one["unknown"] == ["zyzzyva"]
+        assert one["shares"]["zyzzyva"] == 0 and 1 / 2 <= one["confidence"] <= 1
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from torch.testing import assert_close
 
 from whatwhere.encoders.clip_text import ClipText
 from whatwhere.records import Sizes, TextEncoder
+from whatwhere.training import checkpoints
 
 SMALL = ClipText(width=24, layers=3, heads=4, context=11, vocabulary=30)
 
@@ -188,3 +189,128 @@ def test_words_may_be_left_out_without_a_change_to_captions(captions, hidden):
     ends = captions[1].sum(dim=1) - 1
     assert_close(plain.words[torch.arange(3), ends], plain.caption)
     assert ("text_projection" in words.state_dict()) == (hidden == 0)
+
+
+KEPT = ClipText(width=24, layers=1, heads=4, context=11, kept=8)
+START, END, MARK, A, AND, CAT, DOG = 49406, 49407, 0, 320, 537, 2368, 1929
+SAID = ["A dog and a  dog", "a cat!", "a dog &amp; a dog"]
+
+
+@pytest.fixture
+def keeping():
+    torch.manual_seed(0)
+    encoder: Any = KEPT.build(Sizes(dim=7))
+    encoder.fit(iter(SAID))
+    return encoder
+
+
+def test_rows_are_of_the_commonest_tokens_in_order_of_their_counts(keeping):
+    ampersand = 261  # three tokens come once each, and two rows are left for them
+    assert keeping.tokenizer.ids("! & a and cat dog") == [
+        START, 256, ampersand, A, AND, CAT, DOG, END,
+    ]  # fmt: skip
+    assert keeping.kept_ids.tolist() == [-1, START, END, A, DOG, 256, ampersand, AND]
+
+
+def test_rows_that_no_token_needs_are_left_free_and_padding_is_not_counted():
+    encoder: Any = replace(KEPT, kept=9).build(Sizes(dim=7))
+    encoder.fit(["dog", "a dog"])
+    assert encoder.kept_ids.tolist() == [-1, START, END, DOG, A, -1, -1, -1, -1]
+
+
+def test_what_a_caption_says_beyond_its_cut_is_not_counted():
+    encoder: Any = replace(KEPT, context=4).build(Sizes(dim=7))
+    encoder.fit(["dog and cat cat cat"])
+    assert encoder.kept_ids.tolist() == [-1, START, END, AND, DOG, -1, -1, -1]
+
+
+def test_kept_tokens_have_their_own_vectors_and_all_others_share_one(keeping):
+    ids = torch.tensor([[START, A, DOG, END, MARK, CAT, 40000]])
+    table = keeping.token_embedding.weight
+    assert table.shape == (8, 24)
+    assert torch.equal(keeping.embed(ids)[0], table[[1, 3, 4, 2, 0, 0, 0]])
+    (gradient,) = torch.autograd.grad(keeping.embed(ids[:, 2:]).sum(), table)
+    assert gradient.sum(dim=1).tolist() == [72, 0, 24, 0, 24, 0, 0, 0]
+
+
+def test_captions_of_kept_tokens_mean_what_they_mean_with_every_row(keeping):
+    every: Any = replace(KEPT, kept=0).build(Sizes(dim=7))
+    state = keeping.state_dict()
+    table, kept = state.pop("token_embedding.weight"), state.pop("kept_ids")
+    every.load_state_dict(state, strict=False)
+    with torch.no_grad():
+        every.token_embedding.weight[kept[1:]] = table[1:]
+    tokens = keeping.tokenizer(["a dog", "dog and a dog"])
+    assert_close(keeping(tokens.ids, tokens.mask), every(tokens.ids, tokens.mask))
+
+
+def test_a_checkpoint_brings_the_kept_tokens(keeping, tmp_path):
+    folder = checkpoints.save(tmp_path, 3, keeping, None, {})
+    torch.manual_seed(5)
+    again: Any = KEPT.build(Sizes(dim=7, pretrained=False))
+    checkpoints.read_weights(folder, again)
+    tokens = keeping.tokenizer(["a wild dog", "a cat and a dog"])
+    assert torch.equal(again.embed(tokens.ids), keeping.embed(tokens.ids))
+    assert_close(again(tokens.ids, tokens.mask), keeping(tokens.ids, tokens.mask))
+
+
+def test_tokens_are_the_same_ones_whatever_the_order_of_captions(keeping):
+    again: Any = KEPT.build(Sizes(dim=7))
+    again.fit(reversed(SAID))
+    assert torch.equal(again.kept_ids, keeping.kept_ids)
+
+
+def test_an_encoder_that_was_told_no_captions_says_so():
+    encoder: Any = KEPT.build(Sizes(dim=7))
+    with pytest.raises(ValueError, match="no captions have told this text encoder"):
+        encoder.embed(torch.tensor([[START, END]]))
+    with pytest.raises(ValueError, match="no captions to choose the 8 tokens"):
+        encoder.fit([])
+
+
+def test_with_a_row_for_every_token_captions_choose_nothing(encoder):
+    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    encoder.fit(SAID)
+    assert "kept_ids" not in before
+    assert_close(encoder.state_dict(), before)
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"kept": 3}, "text.kept=3 rows of tokens; take 4 to 49408, or 0"),
+        ({"kept": 49409}, "take 4 to 49408"),
+        ({"vocabulary": 30}, "text.vocabulary=30 does not go with"),
+        ({"weights": "clip.safetensors"}, "text.weights=clip.safetensors does not go with"),
+    ],
+)
+def test_kept_tokens_that_cannot_be_are_refused(changed, why):
+    with pytest.raises(ValueError, match=why):
+        replace(KEPT, **changed).build(Sizes(dim=7, pretrained=False))
+
+
+def test_words_are_known_that_captions_have_and_their_tokens_too(keeping):
+    texts = ["Dog", "a cat and a dog!", "wolves, wolf or dog", ""]
+    assert keeping.unknown(texts) == [(), ("cat",), ("wolves", "wolf", "or"), ()]
+
+
+def test_a_word_of_known_tokens_that_no_caption_has_is_unknown():
+    encoder: Any = replace(KEPT, kept=30).build(Sizes(dim=7))
+    encoder.fit(["a wombat and an ocelot"])
+    tokenizer = encoder.tokenizer
+    assert [piece for piece, _, _ in tokenizer.pieces("wombat")[1:3]] == ["wom", "bat</w>"]
+    assert set(tokenizer.ids("ocbat")) <= set(encoder.kept_ids.tolist())
+    assert encoder.unknown(["ocbat wombat", "bat", "ocelot"]) == [("ocbat",), ("bat",), ()]
+
+
+def test_signs_are_never_unknown_words(keeping):
+    assert keeping.unknown(["dog & dog?", "dog-dog; dog 7"]) == [(), ("7",)]
+
+
+def test_with_a_row_for_every_token_no_word_is_known_to_be_unknown(encoder):
+    assert encoder.unknown(["zyzzyva", ""]) == [(), ()]
+
+
+def test_an_encoder_that_was_told_no_captions_does_not_judge_words():
+    with pytest.raises(ValueError, match="no captions have told this text encoder"):
+        KEPT.build(Sizes(dim=7)).unknown(["dog"])

@@ -116,6 +116,27 @@ def test_pieces_are_those_of_the_ids_with_their_characters():
     assert [[start, end] for _, start, end in pieces] == TOKENS([text]).offsets[0].tolist()
 
 
+def test_ids_alone_are_those_of_the_table_without_padding():
+    texts = ["a small dog!", "", "! !!"]
+    table = TOKENS(texts)
+    for text, ids, mask in zip(texts, table.ids, table.mask, strict=True):
+        assert TOKENS.ids(text) == ids[mask].tolist()
+
+
+def test_words_are_the_parts_of_a_text_whatever_their_tokens():
+    text = TOKENS.clean("The ocelot's  t-shirt, caf\u00e9 no. 12\U0001f642!")
+    assert len(TOKENS.ids("ocelot")) == 4
+    assert TOKENS.words(text) == [
+        "the", "ocelot", "'s", "t", "-", "shirt", ",", "café", "no", ".", "1", "2", "🙂!",
+    ]  # fmt: skip
+    assert TOKENS.words("") == []
+
+
+def test_a_word_that_the_context_cuts_is_none():
+    assert len(TOKENS.ids("a b ocelot")) == 6
+    assert ClipTokens(context=5).words("a b ocelot") == ["a", "b"]
+
+
 def test_goes_through_pickle_to_workers():
     again = pickle.loads(pickle.dumps(TOKENS))
     assert torch.equal(again(["a small dog"]).ids, TOKENS(["a small dog"]).ids)

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from runs.small import small
+from runs.test_sweeping import Paintings
 from segmenter.colours import SMALL, mosaic, painting, segmenter
 from whatwhere.benchmarks.classes import load as load_classes
 from whatwhere.benchmarks.clippy_voc import WHY, BothScores, BothWays, released_iou
@@ -33,6 +35,7 @@ from whatwhere.runs.evaluating import (
     typed,
 )
 from whatwhere.runs.loading import build
+from whatwhere.runs.sweeping import Sweep
 from whatwhere.runs.watching import watch_benchmark
 from whatwhere.scenes.benchmark import SceneBenchmark
 from whatwhere.segmenter import Segmenter
@@ -63,6 +66,24 @@ def test_retrieval_agrees_with_a_slow_count():
                     equal = sum(score == row[i] for score in row) - 1
                     hits.append(better + equal / 2 < k)
             assert found[f"{way}_recall_at_{k}"] == pytest.approx(sum(hits) / 14)
+
+
+@pytest.mark.filterwarnings("ignore:.*given no pixel:UserWarning")
+@pytest.mark.parametrize("asked", [{}, {"sweep": Sweep("score", (-1.0, 0.5))}])
+def test_classes_with_words_that_were_never_learnt_get_no_pixel_and_are_told_of(asked):
+    segment, photos = segmenter(never_learnt={"green", "blue"}), Paintings()
+    plain, found = (measure(s, photos, **asked) for s in (segmenter(), segment))
+    result: Any = found.result
+    assert found.how == plain.how | {"unknown names": "green"}
+    assert "unknown names green" in found.table()
+    for one in result.scores if asked else (result,):
+        assert one.counts[:, 2].sum() == 0 < one.counts[2].sum()
+
+
+def test_a_benchmark_none_of_whose_names_were_learnt_is_refused():
+    segment = segmenter(never_learnt={"red", "green", "blue"})
+    with pytest.raises(ValueError, match="none of the 2 names of paintings"):
+        measure(segment, Paintings())
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +172,22 @@ def test_a_photo_is_of_the_class_that_its_whole_picture_fits_best(tmp_path):
     )
     assert found.photos.tolist() == [0, 2, 1]
     assert found.first.tolist() == [0, 1, 1]
+
+
+def test_photos_of_a_class_that_was_never_learnt_are_missed_and_the_class_is_told_of(tmp_path):
+    photos = classified(
+        tmp_path,
+        ["white", "red", "green|blue"],
+        red=[painting(["red", "red"])],
+        green=[painting(["blue", "blue", "blue"]), painting(["green"])],
+    )
+    found: Any = measure(segmenter(never_learnt={"green", "blue"}), photos)
+    assert found.how["unknown names"] == "green"
+    assert found.result.photos.tolist() == [0, 1, 2]
+    assert found.result.first.tolist() == [0, 1, 0]
+    some: Any = measure(segmenter(never_learnt={"green"}), photos)
+    assert "unknown names" not in some.how
+    assert some.result.first.tolist() == [0, 1, 1]
 
 
 @pytest.mark.parametrize("part", [2, 1000])

@@ -44,6 +44,16 @@ def test_a_run_stopped_by_ctrl_c_ends_as_if_left_alone(tmp_path, concepts):
     assert outcome(run) == outcome(tmp_path / "whole")
 
 
+def test_a_run_that_keeps_few_tokens_ends_as_if_left_alone(tmp_path):
+    recipe = small("text.kept=20")
+    run_training(recipe, out=tmp_path / "whole", watch=quietly)
+    run = tmp_path / "stopped"
+    with pytest.raises(KeyboardInterrupt):
+        run_training(recipe, out=run, watch=stop_at(3, ctrl_c))
+    run_training(recipe, out=run, resume=True, watch=quietly)
+    assert outcome(run) == outcome(tmp_path / "whole")
+
+
 def test_a_run_that_drops_patches_ends_as_if_left_alone(tmp_path):
     """Words look at the patches that are left, and the same ones are dropped again."""
     vit = "image=whatwhere.encoders.timm_model:Timm"

@@ -8,8 +8,11 @@ from safetensors.torch import load_file
 
 from runs.small import outcome, small
 from whatwhere.captions.cached import Caching
+from whatwhere.captions.sources import open_pairs, split
 from whatwhere.concepts.bank import Concepts
+from whatwhere.encoders.clip_tokens import ClipTokens
 from whatwhere.heads.whiten import Whiten
+from whatwhere.recipes import override
 from whatwhere.runs.loading import read_recipe
 from whatwhere.runs.training import run_training
 from whatwhere.training import checkpoints
@@ -47,6 +50,22 @@ def test_a_run_is_not_resumed_on_other_pictures(folder, tmp_path):
     (folder / "03.png").unlink()
     with pytest.raises(ValueError, match="was trained on other pictures or captions than these 12"):
         run_training(RECIPE, captions=str(folder), out=tmp_path / "run", resume=True)
+
+
+def test_tokens_are_kept_for_the_captions_that_are_trained_on_and_for_the_prompts(folder, tmp_path):
+    (folder / "05.txt").write_text("the photo shows a nebula")
+    held = {sample.key for sample in split(open_pairs(folder), held_out=0.25, seed=0).held_out}
+    assert 0 < len(held) < 12
+    recipe = override(RECIPE, ["text.kept=200", "training.steps=1"])
+    run_training(recipe, captions=str(folder), out=tmp_path / "run")
+    state = load_file(checkpoints.newest(tmp_path / "run") / "model.safetensors")
+    texts = ["a photo of an"]
+    for file in folder.glob("*.txt"):
+        texts += [] if file.with_suffix(".png").name in held else file.read_text().splitlines()
+    ids = {token for text in texts for token in ClipTokens(24).ids(ClipTokens(24).clean(text))}
+    kept = state["model.text_encoder.kept_ids"]
+    assert set(kept.tolist()) == ids | {-1}
+    assert state["model.text_encoder.token_embedding.weight"].shape[0] == 200 > len(ids) + 1
 
 
 def test_concepts_are_mined_from_the_captions_that_are_trained_on(folder, tmp_path):

@@ -74,10 +74,17 @@ class Reader(nn.Module):
     table: torch.Tensor
     frozen = True
 
-    def __init__(self, tokenizer, vectors):
+    def __init__(self, tokenizer, vectors, *, never_learnt=()):
         super().__init__()
-        self.tokenizer = tokenizer
+        self.tokenizer, self.never_learnt = tokenizer, never_learnt
         self.register_buffer("table", torch.cat([torch.zeros(1, vectors.shape[1]), vectors]))
+
+    def fit(self, captions):
+        pass
+
+    def unknown(self, texts):
+        words = (self.tokenizer.clean(text).split() for text in texts)
+        return [tuple(word for word in some if word in self.never_learnt) for some in words]
 
     def embed(self, ids):
         return self.table[ids]
@@ -86,16 +93,18 @@ class Reader(nn.Module):
         return TextFeatures(embeddings, (embeddings * mask[..., None]).sum(dim=1))
 
 
-def reader(more=0):
+def reader(more=0, *, never_learnt=()):
     """Knows the colours, and `more` words c0, c1, ... of random vectors."""
     torch.manual_seed(3)
     vectors = torch.cat([code(torch.tensor(list(RGB.values())).float()), torch.randn(more, 6)])
-    return Reader(Dictionary([*RGB, *(f"c{i}" for i in range(more))]), vectors)
+    words = Dictionary([*RGB, *(f"c{i}" for i in range(more))])
+    return Reader(words, vectors, never_learnt=never_learnt)
 
 
-def segmenter(reading=SMALL, *, more=0, similarity=None):
+def segmenter(reading=SMALL, *, more=0, similarity=None, never_learnt=()):
     similarity = similarity or Cosine().build(Sizes(dim=6))
-    model = Model(Seer(), Identity().build(Sizes()), PatchPool(), reader(more), similarity)
+    words = reader(more, never_learnt=never_learnt)
+    model = Model(Seer(), Identity().build(Sizes()), PatchPool(), words, similarity)
     return Segmenter(model, reading)
 
 

@@ -8,7 +8,9 @@ import importlib.util
 import os
 import pkgutil
 import sys
+import warnings
 from difflib import get_close_matches
+from functools import partial
 from typing import NoReturn
 
 
@@ -121,7 +123,9 @@ Raw = argparse.RawDescriptionHelpFormatter
 
 def _run(command, args: argparse.Namespace, prog: str) -> int:
     try:
-        return command.run(args) or 0
+        with warnings.catch_warnings():
+            warnings.showwarning = partial(_show_warning, prog)
+            return command.run(args) or 0
     except KeyboardInterrupt:
         print(f"{prog}: stopped", file=sys.stderr)
         return 130
@@ -133,6 +137,11 @@ def _run(command, args: argparse.Namespace, prog: str) -> int:
             raise
         print(f"{prog}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+
+
+def _show_warning(prog: str, message: Warning | str, *where: object, **more: object) -> None:
+    """One line, as for errors: the line of code that warned tells a user nothing."""
+    print(f"{prog}: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def _about() -> str:

@@ -53,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
             "overlay": str(overlay),
             "labels": str(labels),
             "names": list(found.names),
+            "unknown": list(found.unknown),
             "shares": {name: round(share, 4) for name, share in found.shares().items()},
             "confidence": round(float(found.confidence.mean()), 4),
         }

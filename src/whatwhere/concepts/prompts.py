@@ -60,6 +60,16 @@ class Prompts:
             return [f"a photo of a {name}."]
         return [template(name) for template in clip_templates(self.how)]
 
+    @property
+    def frames(self) -> list[str]:
+        """The captions without the name: what stands around names, "a" as well as "an".
+
+        >>> Prompts("sentence").frames[0], Prompts("photo").frames
+        ('a photo of a .', ['a photo of a', 'a photo of an'])
+        """
+        names = ("wolf", "owl")
+        return [text.replace(name, "").strip() for name in names for text in self(name)]
+
 
 def with_article(name: str) -> str:
     """`a dog`, `an umbrella`, but `grass`, `people`, `stairs`."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Literal
+from zlib import crc32
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +23,7 @@ from whatwhere.records import Sizes, TextFeatures
 from whatwhere.weights import read, under
 
 VOCABULARY = 49408
+FEWEST = 4  # rows of a table of kept tokens: the others', the start's, the end's and a word's
 Gelu = Literal["exact", "quick"]
 
 
@@ -34,7 +38,9 @@ class ClipText:
     `vocabulary` differs only in tiny checkpoints. `gelu` is exact, or the "quick" x * sigmoid(1.702
     x) of OpenAI's weights. With `hidden` the projection is GroupViT's instead of a matrix: linear
     to so many numbers, batch norm, ReLU, linear. `projects` "caption" leaves the words out, which
-    saves time where nothing looks at them.
+    saves time where nothing looks at them. `kept` > 0 is for small models: the table of tokens has
+    so many rows, one each for the commonest tokens of the captions that are trained on, and one for
+    all others; words without a row of their own are unknown. 0: a row for every token of CLIP.
     """
 
     width: int = 512
@@ -49,12 +55,15 @@ class ClipText:
     gelu: Gelu = "exact"
     hidden: int = 0
     projects: Literal["words", "caption"] = "words"
+    kept: int = 0
 
     def build(self, sizes: Sizes) -> ClipTextEncoder:
         if self.width % self.heads:
             raise ValueError(f"width {self.width} does not divide into {self.heads} heads")
         if self.pool not in ("eot", "mean"):
             raise ValueError(f"pool {self.pool!r} is not one of 'eot', 'mean'")
+        if self.kept:
+            self._check_kept()
         encoder = ClipTextEncoder(self, dim=sizes.dim)
         if self.weights is not None and sizes.pretrained:
             own = encoder.state_dict()
@@ -68,9 +77,30 @@ class ClipText:
             encoder.load_state_dict(found)
         return encoder.requires_grad_(not self.frozen)
 
+    def _check_kept(self) -> None:
+        if not FEWEST <= self.kept <= VOCABULARY:
+            raise ValueError(
+                f"text.kept={self.kept} rows of tokens; take {FEWEST} to {VOCABULARY}, or 0 for a "
+                "row of every token"
+            )
+        if self.weights is not None or self.vocabulary != VOCABULARY:
+            given = f"weights={self.weights}" if self.weights else f"vocabulary={self.vocabulary}"
+            raise ValueError(
+                f"text.kept={self.kept} chooses among all {VOCABULARY} tokens when a training from "
+                f"nothing begins, which text.{given} does not go with; leave one of the two out"
+            )
+
 
 class ClipTextEncoder(nn.Module):
-    """Token ids to words and captions. Parameter names are OpenCLIP's, but for a hidden head."""
+    """Token ids to words and captions. Parameter names are OpenCLIP's, but for a hidden head.
+
+    `kept_ids` says whose row is whose, where not every token has one: row 0 is of all that are not
+    kept. -1 there, and in rows that no token needed. `kept_words` are checksums of as many words,
+    the commonest: a word that was never learnt may well consist of tokens that were.
+    """
+
+    kept_ids: Int[Tensor, " rows"] | None
+    kept_words: Int[Tensor, " rows"] | None
 
     def __init__(self, settings: ClipText, *, dim: int):
         super().__init__()
@@ -78,7 +108,10 @@ class ClipTextEncoder(nn.Module):
         self.tokenizer = ClipTokens(settings.context)
         self.frozen, self.causal, self.pool = settings.frozen, settings.causal, settings.pool
         self.projects = settings.projects
-        self.token_embedding = nn.Embedding(settings.vocabulary, width)
+        self.token_embedding = nn.Embedding(settings.kept or settings.vocabulary, width)
+        none = torch.full((settings.kept,), -1)
+        self.register_buffer("kept_ids", none if settings.kept else None)
+        self.register_buffer("kept_words", none.clone() if settings.kept else None)
         self.positional_embedding = nn.Parameter(torch.empty(settings.context, width))
         self.transformer = _Transformer(settings)
         self.ln_final = nn.LayerNorm(width)
@@ -94,7 +127,50 @@ class ClipTextEncoder(nn.Module):
 
     def embed(self, ids: Int[Tensor, "batch words"]) -> Float[Tensor, "batch words width"]:
         """Token vectors without their positions, which `encode` adds."""
-        return self.token_embedding(ids)
+        return self.token_embedding(ids if self.kept_ids is None else self._rows()[ids])
+
+    def _rows(self) -> Int[Tensor, " ids"]:
+        """The row of each token. Made anew each time, which is cheap and never out of date."""
+        assert self.kept_ids is not None
+        if self.kept_ids[1] < 0:
+            raise ValueError(
+                "no captions have told this text encoder yet which tokens to keep (text.kept); "
+                "train it with `whatwhere train`, or call fit(captions) before it reads"
+            )
+        rows = self.kept_ids.new_zeros(VOCABULARY + 1)
+        rows[self.kept_ids] = torch.arange(len(self.kept_ids), device=rows.device)
+        return rows[:-1]  # where -1 wrote to
+
+    @torch.no_grad()
+    def fit(self, captions: Iterable[str]) -> None:
+        """Rows for the commonest tokens of the captions, where not every token has a row."""
+        if self.kept_ids is None or self.kept_words is None:
+            return
+        words: Counter[str] = Counter()
+        for caption in captions:
+            words.update(self.tokenizer.words(self.tokenizer.clean(caption)))
+        if not words:
+            raise ValueError(f"no captions to choose the {len(self.kept_ids)} tokens of text.kept")
+        start, end = self.tokenizer.ids("")
+        tokens: Counter[int] = Counter()
+        for word, count in words.items():
+            for token in self.tokenizer.ids(word)[1:-1]:
+                tokens[token] += count
+        _fill(self.kept_ids, [-1, start, end, *_commonest(tokens)])
+        _fill(self.kept_words, [_checksum(word) for word in _commonest(words)])
+
+    def unknown(self, texts: list[str]) -> list[tuple[str, ...]]:
+        """Of each text the words that no caption has taught, where not every token has a row."""
+        if self.kept_words is None:
+            return [() for _ in texts]
+        words, rows = set(self.kept_words.tolist()), self._rows().tolist()
+
+        def learnt(word: str) -> bool:
+            known = _checksum(word) in words and all(rows[i] for i in self.tokenizer.ids(word))
+            return known or not any(map(str.isalnum, word))
+
+        said = [self.tokenizer.words(self.tokenizer.clean(text)) for text in texts]
+        return [tuple(word for word in some if not learnt(word)) for some in said]
 
     def encode(
         self,
@@ -140,6 +216,19 @@ class ClipTextEncoder(nn.Module):
         self, ids: Int[Tensor, "batch words"], mask: Bool[Tensor, "batch words"]
     ) -> TextFeatures:
         return self.encode(self.embed(ids), mask)
+
+
+def _commonest(counts: Counter) -> list:
+    return sorted(counts, key=lambda thing: (-counts[thing], thing))
+
+
+def _checksum(word: str) -> int:
+    return crc32(word.encode())
+
+
+def _fill(buffer: Int[Tensor, " rows"], values: list[int]) -> None:
+    some = torch.tensor(values[: len(buffer)], dtype=buffer.dtype)
+    buffer.fill_(-1)[: len(some)] = some
 
 
 class _Places:

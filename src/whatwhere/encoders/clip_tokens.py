@@ -41,6 +41,25 @@ class ClipTokens:
         found = _tokenizer(self.context).encode(text)
         return [(piece, *place) for piece, place in zip(found.tokens, found.offsets, strict=True)]
 
+    def ids(self, text: str) -> list[int]:
+        """The tokens of a clean text, start and end included, as numbers without padding."""
+        found = _tokenizer(self.context).encode(text)
+        return found.ids[: sum(found.attention_mask)]
+
+    def words(self, text: str) -> list[str]:
+        """A clean text in the parts that byte pairs are joined in: words, numbers, other signs.
+
+        A word that is cut by the end of the context is none.
+        """
+        found = _tokenizer(self.context).encode(text)
+        words, start, real = [], None, sum(found.attention_mask)
+        for piece, (first, last) in zip(found.tokens[1:real], found.offsets[1:real], strict=True):
+            start = first if start is None else start
+            if piece.endswith("</w>"):
+                words.append(text[start:last])
+                start = None
+        return words
+
     def __call__(self, texts: list[str]) -> Tokens:
         return tokens(texts, tokenizer=_tokenizer(self.context), context=self.context)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -140,6 +140,13 @@ class HuggingFaceTextEncoder(nn.Module):
         super().__init__()
         self.trunk, self.head = trunk, head
         self.tokenizer, self.pool, self.frozen = tokenizer, pool, frozen
+
+    def fit(self, captions: Iterable[str]) -> None:
+        """Nothing to choose: every token has its vector."""
+
+    def unknown(self, texts: list[str]) -> list[tuple[str, ...]]:
+        """Nothing that is known of: what it was pretrained on knew more than our captions."""
+        return [() for _ in texts]
 
     def embed(self, ids: Int[Tensor, "batch words"]) -> Float[Tensor, "batch words width"]:
         """Token vectors without positions or token types, which `encode` adds."""

@@ -34,7 +34,7 @@ from whatwhere.benchmarks.segments import Segments, jaccard
 from whatwhere.captions.benchmark import Captions
 from whatwhere.captions.samples import BrokenImage, Sample
 from whatwhere.concepts.bank import Bank
-from whatwhere.concepts.names import parse_names
+from whatwhere.concepts.names import Names, parse_names
 from whatwhere.concepts.overlap import Overlap, describe, overlap
 from whatwhere.model import Model
 from whatwhere.pictures import OnGround
@@ -155,6 +155,7 @@ def measure(
     if isinstance(benchmark, Captions):
         return Measured(benchmark.name, retrieve(segment.model, benchmark, limit=limit), how)
     how |= {"prompts": segment.reading.prompts} | _unknown(bank)
+    how |= _unlearnt(segment, benchmark.name, benchmark.names)
     told = None if bank is None else overlap(bank, benchmark.names)
     if isinstance(benchmark, OnGrounds):
         return Measured(benchmark.name, tell_apart(segment, benchmark, limit=limit), how, told)
@@ -189,7 +190,7 @@ def _measure_maps(
     limit: int | None,
     bank: Bank | None,
 ) -> Measured:
-    how, told = _read_as(segment, bank), _told(benchmark, bank)
+    how, told = _read_as(segment, benchmark, bank), _told(benchmark, bank)
     if sweep is not None:
         if background is not None:
             raise ValueError("--sweep tries thresholds of its own; leave --background out")
@@ -223,13 +224,15 @@ def _measure_both_ways(
         small = squashed(item, side=benchmark.side)
         released.add(small, as_released(small.image))
         correct.add(item, as_read(item.image))
-    how = _read_as(segment, bank) | {"background": benchmark.background}
+    how = _read_as(segment, photos, bank) | {"background": benchmark.background}
     how |= {"released": ", ".join([f"centre {benchmark.side}", *benchmark.reading])}
     scores = BothScores(released.scores, correct.scores)
     return Measured(benchmark.name, scores, how, _told(photos, bank))
 
 
-def _read_as(segment: Segmenter, bank: Bank | None) -> dict[str, str | int | float]:
+def _read_as(
+    segment: Segmenter, benchmark: Benchmark, bank: Bank | None
+) -> dict[str, str | int | float]:
     reading = segment.reading
     return {
         "prompts": reading.prompts,
@@ -238,7 +241,7 @@ def _read_as(segment: Segmenter, bank: Bank | None) -> dict[str, str | int | flo
         "window": reading.window,
         "stride": reading.stride,
         "calibration": segment.model.similarity.readout.calibration,
-    } | _unknown(bank)
+    } | (_unknown(bank) | _unlearnt(segment, benchmark.name, parse_names(asked(benchmark)[1])))
 
 
 def _told(benchmark: Benchmark, bank: Bank | None) -> Overlap | None:
@@ -265,6 +268,19 @@ def _softmax(segment: Segmenter, rule: str) -> dict[str, str | int | float]:
 def _unknown(bank: Bank | None) -> dict[str, str | int | float]:
     """No line about the names that a model was told must not read as if it had been told none."""
     return {"concepts": "none known"} if bank is None else {}
+
+
+def _unlearnt(
+    segment: Segmenter, benchmark: str, names: Sequence[Names]
+) -> dict[str, str | int | float]:
+    """Classes with words that the model never learnt: no answer is theirs."""
+    unknown = segment.unknown(names)
+    if len(unknown) == len(names):
+        raise ValueError(
+            f"the model has learnt none of the {len(names)} names of {benchmark} (the first is "
+            f"{names[0][0]!r}); take a model whose captions have some of these words"
+        )
+    return {"unknown names": ", ".join(unknown)} if unknown else {}
 
 
 def bank_of(model: str | Path) -> Bank | None:
@@ -338,9 +354,8 @@ def _ahead(
     side: int,
 ) -> Iterator[tuple[Photo, float]]:
     """Each photo, and how many other classes its whole picture fits better than its own."""
-    flat = tuple(synonym for synonyms in names for synonym in synonyms)
-    owner = [row for row, synonyms in enumerate(names) for _ in synonyms]
-    said, rows = _said(segment.embed(flat)), torch.tensor(owner, device=segment.device)
+    known, owner = segment.known(names)
+    said, rows = _said(segment.embed(known)), torch.tensor(owner, device=segment.device)
     while some := list(islice(photos, PICTURES if side else 1)):
         images = _look(segment.model, [photo.image for photo in some], side=side)
         scores = segment.model.similarity.pairs(images, said).image_to_text

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import torch
@@ -26,6 +26,7 @@ from whatwhere.captions.samples import BrokenImage, Skipped
 from whatwhere.captions.sources import Pairs, open_pairs, split
 from whatwhere.concepts.bank import Bank
 from whatwhere.concepts.overlap import overlaps
+from whatwhere.concepts.prompts import Prompts
 from whatwhere.encoders.clip_tokens import ClipTokens
 from whatwhere.model import Model
 from whatwhere.parallel import rank, world
@@ -78,8 +79,10 @@ def run_training(
         step.to(pick_device(recipe.training.device))
         if resume and recipe.caching.folder:  # features are those of the run's own weights
             checkpoints.read_weights(checkpoints.newest(run), step)
-        elif not resume and step.model.head.pictures:
-            _fit_head(recipe, step.model, halves.train)
+        elif not resume:
+            _fit_text(recipe, step.model, halves.train)
+            if step.model.head.pictures:
+                _fit_head(recipe, step.model, halves.train)
         features = _features(recipe, step.model, pairs) if recipe.caching.folder else None
         train_on = _batches(recipe, step.model, halves.train, pairs, features, bank)
         measure_on = None
@@ -315,6 +318,16 @@ def _held_out(
     batch = max(min(200, len(half)), 1)
     plain = {"batch": batch, "captions": "sampled", "crop": (1.0, 1.0), "mirror": False}
     return _batches(recipe, model, half, pairs, features, None, workers=0, **plain)
+
+
+def _fit_text(recipe: Recipe, model: Model, pairs: Pairs) -> None:
+    """The text encoder shown all that it will read: captions, and what names are put into."""
+
+    def captions() -> Iterator[str]:
+        for sample in tqdm(pairs, desc="reading captions", unit=" photos", disable=rank() != 0):
+            yield from sample.captions
+
+    model.text_encoder.fit(chain(captions(), Prompts(recipe.reading.prompts).frames))
 
 
 def _fit_head(recipe: Recipe, model: Model, pairs: Pairs) -> None:

@@ -7,6 +7,7 @@ does not grow with the vocabulary.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import reduce
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from PIL import Image
 from torch import Tensor
 
@@ -63,7 +64,9 @@ class Segmenter:
                 "similarity.calibration=none"
             )
         self.device = model.device
-        self._asked: tuple[tuple[str, ...], Float[Tensor, "vectors dim"]] | None = None
+        self._asked: tuple[list[str], Float[Tensor, "vectors dim"]] | None = None
+        self._lacks: dict[str, tuple[str, ...]] = {}  # of names the words that were never learnt
+        self._warned: set[str] = set()
 
     @torch.no_grad()
     def __call__(
@@ -79,6 +82,9 @@ class Segmenter:
         [0, 1], a tensor [3, height, width] in [0, 1], or what `look` made of one. `names` is
         "dog, grass|lawn" or a list; `|` joins synonyms, of which the best counts. The label map
         has the photo's size; where a background rule is set, label 0 is the background.
+
+        A name with a word that the model has never learnt competes for no pixel, whatever its
+        vector; a warning tells of it. If no name is left, the confidence is 0 everywhere.
         """
         looked = photo if isinstance(photo, Looked) else self.look(photo)
         classes = parse_names(names)
@@ -89,16 +95,59 @@ class Segmenter:
             places = ["the background", *(f"name {i + 1} ({c[0]})" for i, c in enumerate(classes))]
             refuse_shared([taken, *classes], places)
         vectors, owner = self.name_vectors([*classes, *others])
+        unknown = self.unknown(classes)
+        self._warn(unknown)
         best, label, confidence = self.best(looked, vectors, owner, rule=rule)
         shown = tuple(synonyms[0] for synonyms in classes)
-        if rule.rule == "none":
-            return Segmentation(_array(label), _array(confidence), shown, looked.picture)
-        if rule.rule in ("names", "list", "region"):
-            none = label >= len(classes)
-        else:
-            none = (best if rule.rule == "score" else confidence) < rule.threshold
-        label = torch.where(none, 0, label + 1)
-        return Segmentation(_array(label), _array(confidence), (BACKGROUND, *shown), looked.picture)
+        if rule.rule != "none":
+            shown = (BACKGROUND, *shown)
+            none = _none(best, label=label, confidence=confidence, rule=rule, names=len(classes))
+            label = torch.where(none, 0, label + 1)
+        return Segmentation(
+            _array(label), _array(confidence), shown, looked.picture, tuple(unknown)
+        )
+
+    def unknown(self, classes: Sequence[Names]) -> dict[str, tuple[str, ...]]:
+        """The names that no pixel is given to, each with its words that were never learnt.
+
+        Of a name with synonyms all must have such a word.
+        """
+        found, lacking = {}, self._lacking(classes)
+        for synonyms in classes:
+            lacks = [lacking[synonym] for synonym in synonyms]
+            if all(lacks):
+                found[synonyms[0]] = tuple(dict.fromkeys(word for some in lacks for word in some))
+        return found
+
+    def known(self, classes: Sequence[Names]) -> tuple[list[str], list[int]]:
+        """Synonyms without a word that was never learnt, and the row of the name of each."""
+        lacking = self._lacking(classes)
+        pairs = [
+            (synonym, row)
+            for row, synonyms in enumerate(classes)
+            for synonym in synonyms
+            if not lacking[synonym]
+        ]
+        return [synonym for synonym, _ in pairs], [row for _, row in pairs]
+
+    def _lacking(self, classes: Sequence[Names]) -> dict[str, tuple[str, ...]]:
+        """The encoder is asked about a name once, not for every photo."""
+        flat = (synonym for synonyms in classes for synonym in synonyms)
+        if new := [synonym for synonym in flat if synonym not in self._lacks]:
+            self._lacks |= zip(new, self.model.text_encoder.unknown(new), strict=True)
+        return self._lacks
+
+    def _warn(self, unknown: dict[str, tuple[str, ...]]) -> None:
+        """Once, however many photos are asked about."""
+        for name in [name for name in unknown if name not in self._warned]:
+            words = ", ".join(unknown[name])
+            plural = "" if len(unknown[name]) == 1 else "s"
+            warnings.warn(
+                f"{name!r} is given no pixel, since no caption has taught this model the "
+                f"word{plural} {words}",
+                stacklevel=4,  # who called the segmenter, from inside its no_grad
+            )
+        self._warned |= unknown.keys()
 
     @torch.no_grad()
     def look(self, photo: Photo) -> Looked:
@@ -111,13 +160,16 @@ class Segmenter:
     ) -> tuple[Float[Tensor, "vectors dim"], Int[Tensor, " vectors"]]:
         """A unit vector for each synonym of each name, and the row of the name it stands for.
 
-        The mean of the unit vectors of the prompts, normalised, as for CLIP and SimZSS.
+        The mean of the unit vectors of the prompts, normalised, as for CLIP and SimZSS. Synonyms
+        with a word that was never learnt are left out, so a name may have no vector.
         """
-        flat = tuple(synonym for synonyms in classes for synonym in synonyms)
-        owner = [row for row, synonyms in enumerate(classes) for _ in synonyms]
-        if self._asked is None or self._asked[0] != flat:
-            self._asked = (flat, self.model.similarity.readout.names(self.embed(flat)))
-        return self._asked[1], torch.tensor(owner, device=self.device)
+        known, owner = self.known(classes)
+        if self._asked is None or self._asked[0] != known:
+            vectors = torch.zeros(0, 0, device=self.device)
+            if known:
+                vectors = self.model.similarity.readout.names(self.embed(known))
+            self._asked = (known, vectors)
+        return self._asked[1], torch.tensor(owner, dtype=torch.long, device=self.device)
 
     @torch.no_grad()
     def embed(self, names: Sequence[str]) -> Float[Tensor, "vectors dim"]:
@@ -191,15 +243,20 @@ class Segmenter:
     ]:
         """Best score, its name, and that name's share of the softmax, name by name in chunks.
 
-        Under the background rule "region" the background is one more name, the last.
+        Names without a vector get no pixel; if there are no others, the score is -inf and the share
+        0. Under the background rule "region" the background is one more name, of number -1.
         """
         full = (looked.picture.height, looked.picture.width)
-        seen, vectors = self._settled(looked.seen, vectors, owner, rule or Background())
-        if self.reading.regions is not None:
-            owner = torch.arange(len(vectors), device=owner.device)
         best = torch.full(full, -torch.inf, device=self.device)
         label = torch.zeros(full, dtype=torch.long, device=self.device)
         mass = torch.zeros(full, device=self.device)  # sum of exp(scale * (score - best))
+        if len(vectors) == 0:
+            return best, label, mass
+        named, owner = owner.unique(return_inverse=True)
+        named = F.pad(named, (0, 1), value=-1)
+        seen, vectors = self._settled(looked.seen, vectors, owner, rule or Background())
+        if self.reading.regions is not None:
+            owner = torch.arange(len(vectors), device=owner.device)
         chunk = min(self.reading.chunk, SCORES // (full[0] * full[1]))
         for first, last, rows in _chunks(owner, chunk):
             scores = self._place(seen, vectors[rows], full)
@@ -211,7 +268,7 @@ class Segmenter:
             mass += some.sub_(top).mul_(self.reading.scale).exp_().sum(dim=0)
             best = top
             del scores, some  # or they would be there while the next ones come
-        return best, label, 1 / mass
+        return best, named[label], 1 / mass
 
     def _resized(self, picture: Image.Image) -> Float[Tensor, "3 height width"]:
         own = (picture.height, picture.width)
@@ -256,6 +313,22 @@ def _others(rule: Background, asked: Sequence[Names]) -> list[Names]:
     if rule.rule == "list":
         return background_names(*rule.names, asked=asked)
     return parse_names(rule.names) if rule.rule == "names" else []
+
+
+def _none(
+    best: Float[Tensor, "height width"],
+    *,
+    label: Int[Tensor, "height width"],
+    confidence: Float[Tensor, "height width"],
+    rule: Background,
+    names: int,
+) -> Bool[Tensor, "height width"]:
+    """Where the rule says background; `label` counts the names, then what competes beside them."""
+    if rule.rule in ("names", "list", "region"):
+        none = (label < 0) | (label >= names)
+    else:
+        none = (best if rule.rule == "score" else confidence) < rule.threshold
+    return none | (best == -torch.inf)  # no name that was asked for is known
 
 
 def _best_synonym(

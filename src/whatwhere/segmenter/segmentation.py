@@ -21,9 +21,10 @@ LEGEND = 40  # names at most
 @dataclass(frozen=True)
 class Segmentation:
     labels: Int[np.ndarray, "height width"]  # rows of `names`
-    confidence: Float[np.ndarray, "height width"]  # in (0, 1]: share of the softmax over names
+    confidence: Float[np.ndarray, "height width"]  # share of the softmax over known names; 0: none
     names: tuple[str, ...]
     photo: Image.Image
+    unknown: tuple[str, ...] = ()  # names with a word that the model never learnt: without a pixel
 
     def mask(self, name: str) -> np.ndarray:
         """True where the photo shows `name`."""
