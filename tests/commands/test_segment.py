@@ -102,7 +102,6 @@ def test_the_background_takes_what_no_name_fits(run, photos, tmp_path, capsys):
         (["nowhere.jpg", "--names", NAMES], "no photo at nowhere.jpg"),
         (["empty", "--names", NAMES], "no photos in"),
         (["photos/a.png", "--names", " , "], "name"),
-        (["photos/a.png", "--names", "dog"], "no model is given; train one"),
         (["photos/a.png", "--names", "dog", "--model", "nowhere"], "no model at nowhere"),
         (["photos/a.png", "--names", "dog", "--model", "photos"], "holds no checkpoint"),
         (["photos/a.png"], "the following arguments are required: --names"),

@@ -13,7 +13,6 @@ from typing import NoReturn
 
 from whatwhere import models
 
-
 MODEL = "tiny, which comes with the package; the --out folder of a training run; a released file"
 
 

@@ -50,7 +50,7 @@ def article(asked: Asked, *, folder: Path) -> Html:
     """The photo, what was found and how sure it is; the pictures go to `folder` beside the page."""
     folder.mkdir(parents=True, exist_ok=True)
     found, seen = asked.found, ", ".join(asked.seen) or "none of the names"
-    sure = f"{found.confidence.mean():.0%} on average"
+    sure = f"Confidence, {found.confidence.mean():.0%} on average"
     figures = [
         _figure(picture, folder / name, caption, said)
         for picture, name, caption, said in (
@@ -59,12 +59,12 @@ def article(asked: Asked, *, folder: Path) -> Html:
             (
                 Image.fromarray(ramp(found.confidence)),
                 f"{asked.key}-confidence.jpg",
-                "Confidence",
                 sure,
+                asked.title,
             ),
         )
     ]
-    took = f"{found.photo.width} × {found.photo.height}, {asked.seconds:.2f} s"
+    took = f"{found.photo.width} by {found.photo.height} pixels, {asked.seconds:.2f} s"
     head = f"<h3>{escape(asked.title)} <span>{took}</span></h3>"
     return Html(
         "\n".join(

@@ -263,7 +263,7 @@ def _abstention(looked: Looked) -> str:
     if looked.rule.rule == "none":
         whose = "--background none" if looked.given else "This model has no rule for abstaining:"
         return f"{whose} gives every pixel to the name that fits best, however badly it fits."
-    whose = "as asked for" if looked.given else "the model’s own"
+    whose = "as asked for" if looked.given else "the model's own"
     return (
         "Where the photo is only greyed, the model abstains: none of the names fits well enough "
         f"there. When that is so is decided by the background rule {rule}, {whose}."

@@ -50,7 +50,7 @@ SAMPLES = (
         package="scikit-learn",
         file="sklearn/datasets/images/china.jpg",
         author="danielbuechele",
-        licence="CC BY 2.0",
+        licence="CC BY 2.0 (creativecommons.org/licenses/by/2.0)",
         source="https://www.flickr.com/photos/danielbuechele/6061409035",
     ),
     Sample(
@@ -72,7 +72,7 @@ SAMPLES = (
         package="scikit-learn",
         file="sklearn/datasets/images/flower.jpg",
         author="vultilion",
-        licence="CC BY 2.0",
+        licence="CC BY 2.0 (creativecommons.org/licenses/by/2.0)",
         source="https://www.flickr.com/photos/vultilion/6056698931",
     ),
     Sample(
