@@ -3,8 +3,6 @@
 import pytest
 import torch
 
-from whatwhere import models
-
 torch.set_num_threads(1)  # tiny tensors: more threads only wait for each other
 
 
@@ -30,5 +28,7 @@ def small_tiny(tmp_path_factory):
 @pytest.fixture
 def tiny(small_tiny, monkeypatch):
     """The small `tiny` in the place of the one that comes with the package."""
+    from whatwhere import models
+
     monkeypatch.setattr(models, "FOLDER", small_tiny)
     return small_tiny / "tiny"

@@ -1,4 +1,4 @@
-"""The demo from the command to the page: photographs, and scenes shrunk to a dozen and three steps."""
+"""The demo from the command to the page: photographs, and a dozen scenes learned in three steps."""
 
 import json
 import shlex

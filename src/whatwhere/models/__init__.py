@@ -1,7 +1,7 @@
 """Models that come with the package: each folder here is a checkpoint, known by its name.
 
-`tiny` is used where no model is named. A name works wherever a model is asked for; what lies on disk
-at that path goes before it.
+`tiny` is used where no model is named. A name works wherever a model is asked for; what lies on
+disk at that path goes before it.
 """
 
 from __future__ import annotations
