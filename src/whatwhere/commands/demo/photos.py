@@ -266,5 +266,5 @@ def _abstention(looked: Looked) -> str:
     whose = "as asked for" if looked.given else "the model's own"
     return (
         "Where the photo is only greyed, the model abstains: none of the names fits well enough "
-        f"there. When that is so is decided by the background rule {rule}, {whose}."
+        f"there. The background rule that decides it is {rule}, {whose}."
     )
