@@ -29,14 +29,15 @@ PARTS = {
 MIDDLE = {"model", "training", "segmenter", "pretraining"}
 MAY_IMPORT = {
     **{name: BASE for name in BASE | PARTS | {"model"}},
+    "models": set(),  # weights that come with the package, and where they lie
     "training": BASE | {"model"},
     "segmenter": BASE | {"model", "concepts"},
     "pretraining": BASE | {"captions"},
     "recipes": BASE | PARTS | MIDDLE,
     "report": BASE | PARTS | MIDDLE,  # pages of what others found
     "released": BASE | PARTS | MIDDLE | {"recipes"},  # files of other code, as recipes and weights
-    "runs": BASE | PARTS | MIDDLE | {"recipes", "released"},
-    "commands": BASE | PARTS | MIDDLE | {"recipes", "report", "released", "runs"},
+    "runs": BASE | PARTS | MIDDLE | {"models", "recipes", "released"},
+    "commands": BASE | PARTS | MIDDLE | {"models", "recipes", "report", "released", "runs"},
     "__init__": {"runs"},  # the name `load`, fetched when it is asked for
     "__main__": {"commands"},
 }

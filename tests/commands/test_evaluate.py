@@ -66,8 +66,11 @@ def test_all_background_scores_its_share(run, devkit, capsys):
 
 def test_without_its_background_only_things_count(run, devkit, capsys):
     assert evaluate(run, devkit, "--json", benchmark="voc20") == 0
-    said = json.loads(capsys.readouterr().out)
+    printed = capsys.readouterr()
+    said = json.loads(printed.out)  # nothing but one object: progress goes to stderr
+    assert printed.out.count("\n") == 1 and "voc20" in printed.err
     assert "background" not in said["per_class"] and len(said["per_class"]) == 20
+    assert said["photos"]["boat"] == 2 and said["photos"]["dog"] == 0
 
 
 def test_people_get_a_table_with_a_warning(run, devkit, capsys):

@@ -77,7 +77,7 @@ def test_a_trained_model_gives_groups_and_their_score(photos, tmp_path, capsys):
     ("argv", "said"),
     [
         (["nowhere.jpg", *ALONE], "no photo at nowhere.jpg"),
-        (["photos/a.png"], "give either a model, --model DIR"),
+        (["photos/a.png", "--model", "nowhere", *ALONE], "give either a model, --model DIR"),
         (["photos/a.png", "--model", "nowhere"], "no model at nowhere"),
         (["photos/a.png", *ALONE, "--how", "kmean"], "did you mean kmeans"),
         (["photos/a.png", *ALONE, "--groups", "0"], "give a whole number from 1 on, not 0"),

@@ -119,7 +119,6 @@ def test_a_name_that_no_caption_has_is_told_of_in_one_line(photos, tmp_path, cap
         (["nowhere.jpg", "--names", NAMES], "no photo at nowhere.jpg"),
         (["empty", "--names", NAMES], "no photos in"),
         (["photos/a.png", "--names", " , "], "name"),
-        (["photos/a.png", "--names", "dog"], "no model is given; train one"),
         (["photos/a.png", "--names", "dog", "--model", "nowhere"], "no model at nowhere"),
         (["photos/a.png", "--names", "dog", "--model", "photos"], "holds no checkpoint"),
         (["photos/a.png"], "the following arguments are required: --names"),

@@ -164,8 +164,7 @@ def test_a_benchmark_of_classes_is_scored_by_groups_when_asked(tmp_path):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({}, "give either a model, --model DIR, or an image encoder alone"),
-        ({"model": "runs/a", "encoder": CONV}, "give either a model"),
+        ({"model": "runs/a", "encoder": CONV}, "give either a model, --model DIR, or an image"),
         ({"encoder": CONV, "how": "kmean"}, "did you mean kmeans"),
         ({"encoder": CONV, "overrides": ["sid=3"]}, "did you mean side"),
         ({"encoder": "whatwhere.encoders.clip_text:ClipText"}, "is no image encoder"),

@@ -13,6 +13,10 @@ from difflib import get_close_matches
 from functools import partial
 from typing import NoReturn
 
+from whatwhere import models
+
+MODEL = "tiny, which comes with the package; the --out folder of a training run; a released file"
+
 
 class Parser(argparse.ArgumentParser):
     """Errors are one line that says what to type instead."""
@@ -42,12 +46,15 @@ def add_import(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", default=models.DEFAULT, help=f"{MODEL}; default: tiny")
+
+
 def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
-def add_reading(parser: argparse.ArgumentParser) -> None:
-    """Options of every verb that looks for names in photos."""
+def add_background(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--background",
         metavar="RULE",
@@ -55,6 +62,11 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
         "names:wall|floor,sky or list:voc60 (40 names that VOC's competed with in CLIPpy's "
         "evaluator); default: the recipe's",
     )
+
+
+def add_reading(parser: argparse.ArgumentParser) -> None:
+    """Options of every verb that looks for names in photos."""
+    add_background(parser)
     add_set(parser, "change how photos are read, e.g. side=640 prompts=imagenet")
     add_device(parser)
     add_import(parser)

@@ -64,7 +64,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     one = step("embed", "vectors of the pictures, and of the concepts if there is a gallery")
     captioned(one)
     one.add_argument(
-        "--model", required=True, help="a run, a checkpoint or open_clip:ARCHITECTURE:WEIGHTS"
+        "--model",
+        required=True,
+        help="tiny, a run, a checkpoint or open_clip:ARCHITECTURE:WEIGHTS",
     )
     one.add_argument("--prompts", default="photo", help="name, photo (default), seven or imagenet")
     one.add_argument("--batch", type=from_one, default=32, help="pictures at a time; default: 32")

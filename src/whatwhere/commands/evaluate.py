@@ -1,6 +1,7 @@
 """Measure a model: where names are (mIoU), what photos show (top-1), whose captions are whose.
 
 example:
+  whatwhere evaluate tiny --benchmark voc20 --root VOCdevkit/VOC2012 --split val --json
   whatwhere evaluate runs/mine --benchmark voc --root VOCdevkit/VOC2012 --split val
   whatwhere evaluate runs/mine --benchmark folder --root camvid --json
   whatwhere evaluate runs/mine --benchmark voc --root VOCdevkit --sweep score:0:0.4:0.02
@@ -36,11 +37,11 @@ from __future__ import annotations
 import argparse
 import json
 
-from whatwhere.commands import add_reading, from_one, open_reading
+from whatwhere.commands import MODEL, add_reading, from_one, open_reading
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", help="the --out folder of a training run")
+    parser.add_argument("model", help=MODEL)
     parser.add_argument(
         "--benchmark",
         required=True,

@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import argparse
 
-from whatwhere.commands import add_import
+from whatwhere.commands import MODEL, add_import
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", help="the --out folder of a training run, or a released file")
+    parser.add_argument("model", help=MODEL)
     parser.add_argument(
         "--layout",
         default="whatwhere",

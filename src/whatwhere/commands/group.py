@@ -1,7 +1,8 @@
 """Cut photos into groups of alike patches, without any words: a picture and a label map for each.
 
 example:
-  whatwhere group holiday/*.jpg --model runs/mine --out grouped
+  whatwhere group holiday/*.jpg --out grouped
+  whatwhere group holiday/*.jpg --model runs/mine
   whatwhere group photo.jpg --how kmeans --groups 5 \\
     --encoder whatwhere.encoders.mobilenet_v2:MobileNetV2 --set weights=mobilenet_v2.safetensors
 
@@ -19,7 +20,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from whatwhere.commands import add_device, add_import, add_json, add_set, from_one
+from whatwhere.commands import MODEL, add_device, add_import, add_json, add_set, from_one
 from whatwhere.commands.segment import every_photo, find_photos
 
 if TYPE_CHECKING:  # pictures are not needed for --help
@@ -28,7 +29,7 @@ if TYPE_CHECKING:  # pictures are not needed for --help
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("photos", nargs="+", metavar="PHOTO", help="file, folder or glob")
-    parser.add_argument("--model", help="the --out folder of a training run, or a released file")
+    parser.add_argument("--model", help=f"{MODEL}; default, if no encoder is given: tiny")
     parser.add_argument("--encoder", metavar="MODULE:CLASS", help="an image encoder without words")
     parser.add_argument(
         "--how",

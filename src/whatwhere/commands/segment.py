@@ -1,7 +1,8 @@
 """Say which words are where in photos: an overlay and a label map for each.
 
 example:
-  whatwhere segment holiday/*.jpg --names "dog|puppy, grass, sky" --model runs/mine --out found
+  whatwhere segment holiday/*.jpg --names "dog|puppy, grass, sky" --out found
+  whatwhere segment holiday/*.jpg --names "dog|puppy, grass, sky" --model runs/mine
 
 For every photo, found/NAME-overlay.jpg shows the names in colour and found/NAME-labels.png holds
 the number of the name at each pixel. | joins synonyms. Folders are searched for photos.
@@ -18,7 +19,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from whatwhere.commands import add_reading, open_reading
+from whatwhere.commands import add_model, add_reading, open_reading
 
 if TYPE_CHECKING:  # pictures are not needed for --help
     from PIL import Image
@@ -27,7 +28,7 @@ if TYPE_CHECKING:  # pictures are not needed for --help
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("photos", nargs="+", metavar="PHOTO", help="file, folder or glob")
     parser.add_argument("--names", required=True, help='what to look for: "dog, grass|lawn, sky"')
-    parser.add_argument("--model", help="the --out folder of a training run")
+    add_model(parser)
     parser.add_argument("--out", default="segmented", metavar="DIR", help="default: segmented")
     add_reading(parser)
 
@@ -37,11 +38,6 @@ def run(args: argparse.Namespace) -> int:
     from whatwhere.concepts.names import parse_names
 
     parse_names(args.names)
-    if args.model is None:
-        raise ValueError(
-            "no model is given; train one with `whatwhere train` (or `whatwhere demo`) and name "
-            "its folder: --model DIR"
-        )
     segment, background = open_reading(args)
 
     def work(photo: Image.Image, name: str) -> dict:
@@ -84,7 +80,7 @@ def every_photo(
 
     done, skipped = [], []
     for file, name in tqdm(
-        _outputs(files).items(), desc=did, unit=" photos", disable=len(files) < 3
+        outputs(files).items(), desc=did, unit=" photos", disable=len(files) < 3
     ):
         try:
             photo = read_photo(file)
@@ -126,7 +122,7 @@ def find_photos(given: list[str]) -> list[Path]:
     return list(found)
 
 
-def _outputs(files: list[Path]) -> dict[Path, str]:
+def outputs(files: list[Path]) -> dict[Path, str]:
     """A name for each file's results; photos of one name get a number."""
     names: dict[str, Path] = {}
     for file in files:

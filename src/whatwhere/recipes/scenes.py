@@ -1,8 +1,8 @@
 """The scenes world, from nothing: a small convolutional tower and captions, no other data.
 
-Two CPU cores see it learn within two minutes; `whatwhere demo` runs it. Contrastive captions on the
-mean of the patches: from nothing it reads out better than CLIPpy's maximum and more steadily.
-Expected: 20.7 ± 2.0 mIoU over 18 names, 3 seeds (experiments/LOG.md).
+Two CPU cores see it learn within two minutes; `whatwhere demo --train` runs it. Contrastive
+captions on the mean of the patches: from nothing it reads out better than CLIPpy's maximum and more
+steadily. Expected: 20.7 ± 2.0 mIoU over 18 names, 3 seeds (experiments/LOG.md).
 """
 
 from whatwhere.captions.batches import Batching

@@ -23,7 +23,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 import whatwhere.benchmarks
-from whatwhere import released
+from whatwhere import models, released
 from whatwhere.benchmarks import Benchmark
 from whatwhere.benchmarks.classes import Classified, Shown
 from whatwhere.benchmarks.clippy_voc import BothScores, BothWays, squashed
@@ -284,11 +284,11 @@ def _unlearnt(
 
 
 def bank_of(model: str | Path) -> Bank | None:
-    """The concepts that the model of a run or a checkpoint was trained with, as far as it tells.
+    """The concepts that a model of ours was trained with, as far as its checkpoint tells.
 
     A single file of weights, as others release them, does not tell.
     """
-    path = Path(model).expanduser()
+    path = models.find(model)
     if released.is_released(path):
         return None
     stored = checkpoints.read_about(checkpoints.newest(path))["concepts"]

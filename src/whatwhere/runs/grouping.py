@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 import whatwhere.grouping
+from whatwhere import models
 from whatwhere.grouping.principal import Principal
 from whatwhere.recipes import bring, override
 from whatwhere.records import ImageEncoder, Sizes
@@ -133,11 +134,12 @@ def open_grouper(
     device: str = "auto",
     imports: Sequence[str] = (),
 ) -> Grouper:
-    """A grouper from a checkpoint, or from an image encoder alone, given as `module:Class`.
+    """A grouper from a model, or from an image encoder alone, given as `module:Class`.
 
-    `overrides` are settings of `BottomUp`: `weights=FILE`, `side=640`, `how.centred=neither`.
+    Without either it is the model that comes with the package. `overrides` are settings of
+    `BottomUp`: `weights=FILE`, `side=640`, `how.centred=neither`.
     """
-    if (model is None) == (encoder is None):
+    if model is not None and encoder is not None:
         raise ValueError(
             "give either a model, --model DIR, or an image encoder alone, such as --encoder "
             "whatwhere.encoders.mobilenet_v2:MobileNetV2 --set weights=FILE"
@@ -146,10 +148,11 @@ def open_grouper(
         bring(module)
     given = [] if encoder is None else [f"image={encoder}"]
     settings = override(BottomUp(find_how(how)), [*given, *overrides])
-    if model is not None:
+    if encoder is None:
         if settings.image is not None:
             raise ValueError("a model has its own image encoder; leave --set image out")
-        return of_model(load(model, device=device, imports=imports), settings)
+        segment = load(model or models.DEFAULT, device=device, imports=imports)
+        return of_model(segment, settings)
     tower = settings.image.build(Sizes())
     if not isinstance(tower, ImageEncoder):
         raise ValueError(f"{encoder} is no image encoder; take one of whatwhere.encoders")

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from whatwhere import __version__, released
+from whatwhere import __version__, models, released
 from whatwhere.model import Model
 from whatwhere.objectives.together import Together
 from whatwhere.recipes import Recipe, bring, from_json, override, paths, to_json
@@ -46,7 +46,7 @@ def about(recipe: Recipe, concepts: Sequence[str], **more: Any) -> dict[str, Any
 
 def read_recipe(path: str | Path) -> tuple[Recipe, dict[str, Any]]:
     """The recipe of a checkpoint, and all that the checkpoint says of itself."""
-    said = checkpoints.read_about(checkpoints.newest(Path(path)))
+    said = checkpoints.read_about(checkpoints.newest(models.find(path)))
     recipe = from_json(said["recipe"])
     if not isinstance(recipe, Recipe):
         raise ValueError(
@@ -68,12 +68,8 @@ class Restored:
 def restore(
     name: str | Path, *, overrides: Sequence[str] = (), imports: Sequence[str] = ()
 ) -> Restored:
-    """What was trained, from the folder of a run or of one checkpoint, or from a released file."""
-    path = Path(name).expanduser()
-    if not path.exists():
-        raise ValueError(
-            f"no model at {name}; give the --out folder of `whatwhere train`, or a released file"
-        )
+    """What was trained: an embedded model, the folder of a run or a checkpoint, a released file."""
+    path = models.find(name)
     for module in imports:
         bring(module)
     from_it = _from_file if released.is_released(path) else _from_run
@@ -81,14 +77,16 @@ def restore(
 
 
 def load(
-    name: str | Path,
+    name: str | Path = models.DEFAULT,
     *,
     overrides: Sequence[str] = (),
     device: str = "auto",
     imports: Sequence[str] = (),
 ) -> Segmenter:
-    """A segmenter from the folder of a training run or of one checkpoint, or from a released file.
+    """A segmenter: of the model that comes with the package, or of another.
 
+    `name` is one of `whatwhere.models`, the folder of a training run or of one checkpoint, or a
+    released file.
     `overrides` change how photos are read: `load("runs/mine", overrides=["reading.side=640"])`;
     settings of `reading` and of `similarity`, whose calibration may be changed after training, and
     `text.source`, the folder with the tokenizer.

@@ -59,7 +59,11 @@ class Segmentation:
         return path
 
     def overlay(self, *, strength: float = 0.6) -> Image.Image:
-        """The photo under its labels' colours, outlines, and a legend of the names that occur.
+        """`tinted`, and below it a legend of the names that occur."""
+        return _with_legend(self.tinted(strength=strength), self)
+
+    def tinted(self, *, strength: float = 0.6) -> Image.Image:
+        """The photo under its labels' colours, with outlines.
 
         Colours fade where the confidence is low; what is background is only greyed.
         """
@@ -70,7 +74,7 @@ class Segmentation:
         alpha = strength * (0.45 + 0.55 * sure)[..., None]
         mixed = photo * (1 - alpha) + tint * alpha
         mixed[_edges(self.labels, thick=max(1, round(min(self.labels.shape) / 400)))] = 255
-        return _with_legend(Image.fromarray(mixed.round().astype(np.uint8)), self)
+        return Image.fromarray(mixed.round().astype(np.uint8))
 
 
 def palette(names: Sequence[str]) -> UInt8[np.ndarray, "names 3"]:
