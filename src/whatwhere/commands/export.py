@@ -29,7 +29,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--layout",
         default="whatwhere",
-        help="whatwhere (default), packed, onnx, simzss, clippy, clippy_flax, groupvit, groupvit_hf",
+        help="whatwhere (default), packed, onnx, simzss, clippy, clippy_flax, groupvit, "
+        "groupvit_hf",
     )
     parser.add_argument("--out", required=True, metavar="PATH", help="file or folder to write")
     parser.add_argument(
@@ -41,7 +42,5 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from whatwhere.runs.exporting import export
 
-    print(
-        export(args.model, args.out, layout=args.layout, names=args.names, imports=args.imports)
-    )
+    print(export(args.model, args.out, layout=args.layout, names=args.names, imports=args.imports))
     return 0

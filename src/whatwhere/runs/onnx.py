@@ -196,9 +196,7 @@ def _reason(error: Exception) -> str:
     return next(iter(str(cause).strip().splitlines()), type(cause).__name__)[:200]
 
 
-def _write_names(
-    model: Model, reading: Reading, names: str | Sequence[str], folder: Path
-) -> None:
+def _write_names(model: Model, reading: Reading, names: str | Sequence[str], folder: Path) -> None:
     classes = parse_names(names)
     vectors, owner = Segmenter(model, reading).name_vectors(classes)
     np.save(folder / "names.npy", vectors.numpy())
