@@ -3,6 +3,7 @@
 import json
 import warnings
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -81,11 +82,45 @@ def test_a_run_is_copied_without_what_only_training_needs(tmp_path):
     assert read_recipe(tmp_path / "copy") == read_recipe(tmp_path / "run")
 
 
+def test_a_packed_model_is_half_as_large_and_finds_the_same(tmp_path):
+    recipe = small("training.steps=2", "text.width=64", concepts=True)
+    run_training(recipe, out=tmp_path / "run")
+    for layout in ("whatwhere", "packed"):
+        out = str(tmp_path / layout)
+        assert main(["export", str(tmp_path / "run"), "--layout", layout, "--out", out]) == 0
+    assert {f.name for f in (tmp_path / "packed").iterdir()} == {"about.json", "model.safetensors"}
+    assert read_recipe(tmp_path / "packed") == read_recipe(tmp_path / "run")
+    (whole,) = (tmp_path / "whatwhere").rglob("*.safetensors")
+    packed = tmp_path / "packed" / "model.safetensors"
+    assert packed.stat().st_size < 0.51 * whole.stat().st_size
+    picture = recipe.captions[5].open()
+    one, two = (
+        whatwhere.load(tmp_path / name, device="cpu")(picture, "boat, tree, sky")
+        for name in ("run", "packed")
+    )
+    assert (one.labels == two.labels).mean() > 0.99
+    np.testing.assert_allclose(one.confidence, two.confidence, atol=1e-3)
+    weights = {name: w.dtype for name, w in restore(tmp_path / "packed").step.state_dict().items()}
+    assert weights == {n: w.dtype for n, w in restore(tmp_path / "run").step.state_dict().items()}
+
+
+def test_onnx_files_come_with_the_names_that_were_asked_for(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    run_training(small("training.steps=1"), out=tmp_path / "run")
+    out = str(tmp_path / "files")
+    names = ("--layout", "onnx", "--names", "boat, tree|bush")
+    assert main(["export", str(tmp_path / "run"), "--out", out, *names]) == 0
+    assert capsys.readouterr().out.endswith(f"{out}\n")
+    assert np.load(tmp_path / "files" / "names.npy").shape == (3, 16)
+    assert {"image.onnx", "text.onnx"} <= {f.name for f in (tmp_path / "files").iterdir()}
+
+
 @pytest.mark.parametrize(
     ("more", "expected"),
     [
+        (("--layout", "packed", "--names", "dog", "--out", "x"), "packed holds no names; leave"),
         (("--layout", "simzs", "--out", "x"), "did you mean simzss?"),
-        (("--layout", "clip", "--out", "x"), "; whatwhere is a folder of our own"),
+        (("--layout", "clip", "--out", "x"), "; whatwhere, packed and onnx are folders of our own"),
         (("--out", "."), ". exists already; choose another --out"),
     ],
 )

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from whatwhere.training import checkpoints
@@ -153,3 +154,46 @@ def test_damaged_weights_are_an_error(tmp_path):
     file.write_bytes(file.read_bytes()[:-9])
     with pytest.raises(ValueError, match="are damaged"):
         checkpoints.read_weights(folder, Net())
+
+
+class Mixed(nn.Module):
+    """Every kind of tensor that packing has to decide about."""
+
+    measured: torch.Tensor
+    count: torch.Tensor
+
+    def __init__(self):
+        super().__init__()
+        self.plain = nn.Parameter(torch.randn(5, 3))
+        self.tied = self.plain
+        self.bias = nn.Parameter(torch.randn(7))
+        self.huge = nn.Parameter(torch.tensor([[1e6, 1.0, 2.0]]))
+        self.faint = nn.Parameter(1e-7 * torch.randn(4, 2))
+        self.register_buffer("measured", torch.randn(2, 6))
+        self.register_buffer("count", torch.tensor(2**40))
+
+
+def test_packing_halves_learned_matrices_and_nothing_that_float16_would_spoil(tmp_path):
+    torch.manual_seed(0)
+    net, other = Mixed(), Mixed()
+    checkpoints.pack(tmp_path / "packed", 3, net, ABOUT)
+    stored = load_file(tmp_path / "packed" / "model.safetensors")
+    halves = {name for name, tensor in stored.items() if tensor.dtype == torch.float16}
+    assert halves == stored.keys() & {"plain", "tied"} and len(halves) == 1
+    checkpoints.read_weights(tmp_path / "packed", other)
+    assert {tensor.dtype for tensor in other.parameters()} == {torch.float32}
+    torch.testing.assert_close(other.plain, net.plain, rtol=2**-11, atol=1e-6)
+    for name in ("bias", "huge", "faint", "measured", "count"):
+        assert torch.equal(getattr(other, name), getattr(net, name))
+    assert net.plain.dtype == torch.float32
+
+
+def test_a_packed_folder_is_a_checkpoint_itself_and_cannot_be_trained_on(tmp_path):
+    net = Net()
+    checkpoints.pack(tmp_path / "packed", 3, net, ABOUT)
+    assert [file.name for file in tmp_path.iterdir()] == ["packed"]
+    assert checkpoints.newest(tmp_path / "packed") == tmp_path / "packed"
+    said = checkpoints.read_about(tmp_path / "packed")
+    assert said == {"format": checkpoints.FORMAT, "step": 3} | ABOUT
+    with pytest.raises(ValueError, match="exported without what training needs"):
+        checkpoints.read_optimizer(tmp_path / "packed", net, trained(net, 1))

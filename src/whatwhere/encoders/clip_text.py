@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from whatwhere.encoders.clip_tokens import ClipTokens
-from whatwhere.encoders.sequence import check_layers, masked_mean
+from whatwhere.encoders.sequence import check_layers, longest, masked_mean
 from whatwhere.projection import Projection
 from whatwhere.records import Sizes, TextFeatures
 from whatwhere.weights import read, under
@@ -189,13 +189,13 @@ class ClipTextEncoder(nn.Module):
         words, context = embeddings.shape[1], len(self.positional_embedding)
         if words > context:
             raise ValueError(f"captions of {words} tokens do not fit; cut them to {context}")
-        longest = int(mask.sum(dim=1).max()) if self.causal else words
-        hidden = embeddings[:, :longest] + self.positional_embedding[:longest]
-        hidden = self.transformer(hidden, mask[:, :longest], inject or {})
-        found = self._projected(self.ln_final(hidden), mask[:, :longest])
+        last = longest(mask) if self.causal else words
+        hidden = embeddings[:, :last] + self.positional_embedding[:last]
+        hidden = self.transformer(hidden, mask[:, :last], inject or {})
+        found = self._projected(self.ln_final(hidden), mask[:, :last])
         if self.projects == "caption":
             return found
-        return replace(found, words=F.pad(found.words, (0, 0, 0, words - longest)))
+        return replace(found, words=F.pad(found.words, (0, 0, 0, words - last)))
 
     def _projected(
         self, words: Float[Tensor, "batch words width"], mask: Bool[Tensor, "batch words"]
@@ -246,6 +246,22 @@ class _Places:
         return empty.index_copy(0, self.places, rows).unflatten(0, self.shape)
 
 
+class _Everywhere:
+    """All places: where padding counts too, and in an exported graph, whose sizes know no values.
+
+    Under the causal mask no real token sees the padding after it.
+    """
+
+    def __init__(self, real: Bool[Tensor, "batch tokens"]):
+        self.shape = real.shape
+
+    def rows(self, padded: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "all width"]:
+        return padded.flatten(0, 1)
+
+    def padded(self, rows: Float[Tensor, "all width"]) -> Float[Tensor, "batch tokens width"]:
+        return rows.unflatten(0, self.shape)
+
+
 class _Transformer(nn.Module):
     def __init__(self, settings: ClipText):
         super().__init__()
@@ -263,9 +279,10 @@ class _Transformer(nn.Module):
     ) -> Float[Tensor, "batch words width"]:
         check_layers(inject, count=len(self.resblocks))
         words = hidden.shape[1]
-        real = mask if self.causal else torch.ones_like(mask)
+        packed = self.causal and not torch.compiler.is_exporting()
+        spots = _Places if packed else _Everywhere
         seen = _causal(words, extra=0, device=hidden.device) if self.causal else None
-        places = _Places(real)
+        places = spots(mask)
         rows = places.rows(hidden)
         for i, block in enumerate(self.resblocks):
             if i in inject:
@@ -273,7 +290,7 @@ class _Transformer(nn.Module):
                 hidden = torch.cat([places.padded(rows)[:, :words], inject[i]], dim=1)
                 if self.causal:
                     seen = _causal(words, extra=extra, device=hidden.device)
-                places = _Places(F.pad(real, (0, extra), value=True))
+                places = spots(F.pad(mask, (0, extra), value=True))
                 rows = places.rows(hidden)
             rows = block(rows, places, seen)
         return places.padded(rows)[:, :words]
@@ -297,7 +314,7 @@ class _Block(nn.Module):
     def forward(
         self,
         rows: Float[Tensor, "real width"],
-        places: _Places,
+        places: _Places | _Everywhere,
         seen: Bool[Tensor, "to from"] | None,
     ) -> Float[Tensor, "real width"]:
         rows = rows + self.attn(self.ln_1(rows), places, seen)
@@ -332,7 +349,7 @@ class _Attention(nn.Module):
     def forward(
         self,
         rows: Float[Tensor, "real width"],
-        places: _Places,
+        places: _Places | _Everywhere,
         seen: Bool[Tensor, "to from"] | None,
     ) -> Float[Tensor, "real width"]:
         query, key, value = rearrange(
@@ -364,4 +381,4 @@ def _pooled(
         return masked_mean(words, mask=mask)
     places = torch.arange(mask.shape[1], device=mask.device)
     last = (places * mask).argmax(dim=1)
-    return words[torch.arange(len(words), device=words.device), last]
+    return words[torch.arange(words.shape[0], device=words.device), last]

@@ -96,7 +96,7 @@ class _ClassAttention(nn.Module):
         self, patches: Float[Tensor, "batch rows cols width"]
     ) -> Float[Tensor, "batch width"]:
         tokens = rearrange(patches, "batch rows cols width -> batch (rows cols) width")
-        query = self.token.expand(len(tokens), 1, -1)
+        query = self.token.expand(tokens.shape[0], 1, -1)
         seen, _ = self.attention(query, tokens, tokens, need_weights=False)
         return self.norm(query + seen)[:, 0]
 

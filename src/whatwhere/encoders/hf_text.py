@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from whatwhere.encoders.frozen import Frozen
-from whatwhere.encoders.sequence import check_layers, masked_mean
+from whatwhere.encoders.sequence import check_layers, longest, masked_mean
 from whatwhere.encoders.tokenizing import mended, tokens
 from whatwhere.records import Sizes, TextFeatures, Tokens
 from whatwhere.weights import read
@@ -166,7 +166,7 @@ class HuggingFaceTextEncoder(nn.Module):
         place in the sentence: BERT gives them no position, T5 no bias. Only these two take them.
         """
         words = embeddings.shape[1]
-        mask = mask[:, : int(mask.sum(dim=1).max())]
+        mask = mask[:, : longest(mask)]
         hidden = self.trunk(embeddings[:, : mask.shape[1]], mask, inject)
         return TextFeatures(
             words=F.pad(self.head(hidden), (0, 0, 0, words - mask.shape[1])),

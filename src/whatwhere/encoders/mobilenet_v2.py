@@ -94,9 +94,8 @@ def same_padding(size: int, *, kernel: int, stride: int, dilation: int) -> tuple
     >>> same_padding(225, kernel=3, stride=2, dilation=1)
     (1, 1)
     """
-    outputs = -(-size // stride)
-    reach = dilation * (kernel - 1) + 1
-    zeros = max((outputs - 1) * stride + reach - size, 0)
+    rest = size % stride or stride  # pixels that the last output moves on by
+    zeros = max(dilation * (kernel - 1) + 1 - rest, 0)
     return zeros // 2, zeros - zeros // 2
 
 

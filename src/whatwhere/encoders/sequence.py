@@ -1,5 +1,6 @@
-"""What encoders of token sequences share: checking where to inject, averaging real tokens."""
+"""What encoders of token sequences share: where to inject, how far to compute, averaging words."""
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -9,6 +10,14 @@ def check_layers(inject: dict[int, Tensor], *, count: int) -> None:
     wrong = [i for i in inject if not 0 <= i < count]
     if wrong:
         raise ValueError(f"no layers {wrong} to inject at; there are 0 to {count - 1}")
+
+
+def longest(mask: Bool[Tensor, "batch words"]) -> int:
+    """Words of the longest text; what comes after it need not be computed.
+
+    In a graph that is being exported no size may depend on values, so there it is all of them.
+    """
+    return mask.shape[1] if torch.compiler.is_exporting() else int(mask.sum(dim=1).max())
 
 
 def masked_mean(

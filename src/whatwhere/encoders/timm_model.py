@@ -229,7 +229,7 @@ class _PlainVit(nn.Module):
             grid=(patches.shape[1], patches.shape[2]),
             transposed=self.positions == "dino_transposed",
         )
-        cls = self.model.cls_token.expand(len(patches), -1, -1)
+        cls = self.model.cls_token.expand(patches.shape[0], -1, -1)
         return torch.cat([cls, patches.flatten(1, 2)], dim=1) + table
 
 

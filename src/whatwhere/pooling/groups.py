@@ -160,7 +160,7 @@ class _Stage(nn.Module):
     ) -> _Staged:
         count = tokens.shape[1]
         if self.group_token is not None:
-            group_tokens = self.group_token.expand(len(tokens), -1, -1)
+            group_tokens = self.group_token.expand(tokens.shape[0], -1, -1)
             if self.group_projector is not None:
                 norm, mix, *reshape = self.group_projector
                 started = mix(norm(before).mT).mT  # over the tokens, channel by channel

@@ -50,14 +50,19 @@ class Readout(nn.Module):
             return vectors
         return F.normalize(vectors - self.caption_mean, dim=-1)
 
+    def regions(
+        self, vectors: Float[Tensor, "batch regions dim"]
+    ) -> Float[Tensor, "batch regions dim"]:
+        """Unit vectors of regions, calibrated."""
+        if self.calibration == "none":
+            return vectors
+        return F.normalize(vectors - self.region_mean, dim=-1)
+
     def dense(
         self, images: EncodedImages, names: Float[Tensor, "vectors dim"]
     ) -> Float[Tensor, "batch vectors rows cols"]:
         """Scores in [-1, 1] of names that went through `names`."""
-        regions = images.regions
-        if self.calibration == "centred":
-            regions = F.normalize(regions - self.region_mean, dim=-1)
-        scores = names @ regions.mT
+        scores = names @ self.regions(images.regions).mT
         if images.where is not None:
             scores = scores @ images.where
         rows, _ = images.grid

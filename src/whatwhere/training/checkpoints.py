@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import re
@@ -16,6 +17,8 @@ from torch import nn
 
 FORMAT = 1  # raised when an older reader could not read the folder
 NAME = re.compile(r"step-(\d+)")
+WEIGHTS, ABOUT = "model.safetensors", "about.json"
+LOST = 2**-10  # share of a matrix that float16 may change; rounding alone changes half of it
 
 
 def save(
@@ -23,25 +26,36 @@ def save(
 ) -> Path:
     """Everything needed to go on after `step` steps, and to use the model."""
     folder = run / "checkpoints" / f"step-{step:08d}"
-    aside = folder.with_name(f".{folder.name}.{os.getpid()}")
-    aside.mkdir(parents=True, exist_ok=True)
-    save_model(module, str(aside / "model.safetensors"))
+    aside = _aside(folder)
     if optimizer is not None:
         save_file(_moments(module, optimizer), aside / "optimizer.safetensors")
-    about = {"format": FORMAT, "step": step} | about
-    text = json.dumps(about, indent=1, ensure_ascii=False)
-    (aside / "about.json").write_text(text, encoding="utf-8")
-    _flush(aside)
-    if folder.exists():
-        shutil.rmtree(folder)
-    aside.rename(folder)
+    _settle(aside, folder, module, {"step": step} | about)
     _prune(run, keep=2)
     return folder
 
 
+def pack(folder: Path, step: int, module: nn.Module, about: dict) -> None:
+    """Make `folder` a checkpoint that only uses the model, in half the bytes."""
+    _settle(_aside(folder), folder, halved(module), {"step": step} | about)
+
+
+@torch.no_grad()
+def halved(module: nn.Module) -> nn.Module:
+    """A copy whose learned matrices are float16, but for those that would lose more than rounding.
+
+    Vectors weigh nothing, and buffers are measured: a whitening needs all the digits that it has.
+    """
+    found = copy.deepcopy(module)
+    for weight in found.parameters():
+        half = weight.half()
+        if weight.ndim > 1 and (half.float() - weight).norm() <= LOST * weight.norm():
+            weight.data = half
+    return found
+
+
 def newest(path: Path) -> Path:
     """The checkpoint that `path` is or whose run holds it; ValueError says what was looked for."""
-    if (path / "about.json").is_file() and (path / "model.safetensors").is_file():
+    if (path / ABOUT).is_file() and (path / WEIGHTS).is_file():
         return path
     found = whole(path)
     if not found:
@@ -60,9 +74,9 @@ def whole(run: Path) -> list[Path]:
 def read_about(folder: Path) -> dict[str, Any]:
     """What a checkpoint says of itself: step, recipe, concepts, version."""
     try:
-        about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
-        raise ValueError(f"{folder / 'about.json'} is damaged: {error}") from None
+        raise ValueError(f"{folder / ABOUT} is damaged: {error}") from None
     if about.get("format") != FORMAT:
         raise ValueError(
             f"{folder} has checkpoint format {about.get('format')}, this version reads {FORMAT}; "
@@ -72,8 +86,9 @@ def read_about(folder: Path) -> dict[str, Any]:
 
 
 def read_weights(folder: Path, module: nn.Module) -> None:
+    """Fill the module; its own number formats stay, whatever the file has."""
     try:
-        load_model(module, str(folder / "model.safetensors"), strict=True)
+        load_model(module, str(folder / WEIGHTS), strict=True)
     except SafetensorError as error:
         raise ValueError(
             f"the weights in {folder} are damaged ({error}); delete that folder"
@@ -112,6 +127,23 @@ def _moments(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, t
         for name, weight in module.named_parameters()
         for key, value in optimizer.state.get(weight, {}).items()
     }
+
+
+def _aside(folder: Path) -> Path:
+    """Where `folder` is written until it is whole."""
+    aside = folder.with_name(f".{folder.name}.{os.getpid()}")
+    aside.mkdir(parents=True, exist_ok=True)
+    return aside
+
+
+def _settle(aside: Path, folder: Path, module: nn.Module, about: dict) -> None:
+    save_model(module, str(aside / WEIGHTS))
+    text = json.dumps({"format": FORMAT} | about, indent=1, ensure_ascii=False)
+    (aside / ABOUT).write_text(text, encoding="utf-8")
+    _flush(aside)
+    if folder.exists():
+        shutil.rmtree(folder)
+    aside.rename(folder)
 
 
 def _flush(folder: Path) -> None:
