@@ -112,7 +112,7 @@ def written(step: Step, recipe: Recipe) -> dict[str, Tensor]:
     state = tensors(step)
     back = recipe_of(state, {})
     for part, free in (
-        ("image", {"frozen", "patch_drop"}),
+        ("image", {"weights", "frozen", "patch_drop"}),
         ("pool", {"drop_path", "spread"}),
         ("text", {"weights", "frozen", "projects"}),
     ):
