@@ -112,8 +112,16 @@ def test_both_scores_stand_side_by_side_with_the_reason():
     assert lines[4].startswith(
         "mIoU 51.67 as released over all 3 classes, 86.67 correct over the 2"
     )
-    assert lines[5] == WHY
+    assert lines[5:] == ["mIoU - correct over 0 classes (in 10 photos or more)", WHY]
     said = json.loads(json.dumps(both.as_json(), allow_nan=False))
     assert said["miou"] == pytest.approx(100 * (0.9 + 5 / 6) / 2)
     assert said["released"]["miou"] == pytest.approx(100 * 1.55 / 3)
     assert said["released"]["per_class"]["cat"] == 0 and said["per_class"]["cat"] is None
+
+
+def test_the_correct_mean_over_classes_with_enough_photos_is_told_too():
+    counts = [[9, 1, 0], [0, 5, 0], [0, 0, 7]]
+    both = BothScores(scores_of(counts), scores_of(counts, photos=(12, 3, 30)))
+    assert "mIoU 95.00 correct over 2 classes (in 10 photos or more)" in both.table().splitlines()
+    said = both.as_json()
+    assert (said["miou_10"], said["classes_10"]) == (pytest.approx(95), 2)

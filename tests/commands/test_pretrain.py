@@ -130,6 +130,8 @@ def test_recipes_are_listed_and_settings_shown(capsys):
         (["scenes-tower", "--out", "x", "--set", "image.frozen=True"], "set image.frozen=False"),
         (["scenes-tower", "--out", "x", "--set", "viewing.batch=5000"], "viewing.batch=3000"),
         (["scenes-tower", "--out", "x", "--set", "places=0"], "1 place or more"),
+        (["scenes-tower", "--out", "x", "--set", "validate_every=5"], "no captions to validate on"),
+        (["scenes-tower", "--show", "--set", "validate_every=5"], "no captions to validate on"),
         (["scenes-tower", "--out", "x", "--resume"], "holds no checkpoint"),
     ],
 )

@@ -261,6 +261,15 @@ def test_sizes_may_be_told_where_there_is_only_a_tokenizer(t5, tmp_path):
         replace(settings, source=t5, t5=replace(sizes, layers=2)).build(Sizes(dim=7))
 
 
+def test_a_tokenizer_with_more_tokens_than_the_table_is_refused_when_building(t5, tmp_path):
+    largest = max(Tokenizer.from_file(f"{t5}/tokenizer.json").get_vocab().values())
+    settings = HuggingFaceText(t5, context=12, t5=replace(SMALL_T5, vocabulary=largest))
+    with pytest.raises(ValueError, match=rf"up to {largest}, .* vectors for {largest}; give the"):
+        settings.build(Sizes(dim=7, pretrained=False))
+    fits = replace(settings, t5=replace(SMALL_T5, vocabulary=largest + 1))
+    assert fits.build(Sizes(dim=7, pretrained=False)).tokenizer(["a cat"]).ids.max() <= largest
+
+
 def test_a_random_start_reads_no_weights(t5, tmp_path):
     settings = HuggingFaceText(t5, head="dense", context=12, frozen=False, start="random")
     one, other = (settings.build(Sizes(dim=24)).state_dict() for _ in range(2))

@@ -1,16 +1,20 @@
 """Patches in reading order, and where they are; released numbers: tests/released."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
 from whatwhere.encoders.patch_embedding import PatchEmbedding, waves
 from whatwhere.encoders.tower import STATISTICS
+from whatwhere.recipes import Pretraining, load, override
 from whatwhere.records import Sizes
+from whatwhere.runs.pretraining import run_pretraining
 
 SMALL = PatchEmbedding(width=8, patch=4, size=12)
 
@@ -73,3 +77,39 @@ def test_waves_are_not_learned_but_travel_with_the_weights():
 def test_settings_that_do_not_fit_are_refused(settings, said):
     with pytest.raises(ValueError, match=said):
         PatchEmbedding(**settings)
+
+
+def test_a_pretrained_embedding_starts_another(tmp_path):
+    chosen = (
+        "image=whatwhere.encoders.patch_embedding:PatchEmbedding",
+        "image.width=8",
+        "image.patch=4",
+        "image.size=12",
+        "photos.count=4",
+        "photos.world.height=32",
+        "photos.world.width=48",
+        "viewing.batch=2",
+        "viewing.size=(12, 12)",
+        "training.steps=1",
+        "training.device=cpu",
+        "training.precision=fp32",
+    )
+    recipe = override(load("scenes-tower", Pretraining), chosen)
+    file = run_pretraining(recipe, out=tmp_path).weights
+    started: Any = replace(SMALL, weights=str(file)).build(Sizes())
+    learned, own = load_file(file), started.trunk.state_dict()
+    assert learned.keys() == own.keys()
+    assert all(torch.equal(learned[name], tensor) for name, tensor in own.items())
+    with pytest.raises(ValueError, match=r"set image\.width, image\.patch and image\.size as in"):
+        replace(SMALL, size=20, weights=str(file)).build(Sizes())
+    resumed = replace(SMALL, weights=str(tmp_path / "gone.safetensors"))
+    assert resumed.build(Sizes(pretrained=False)).width == 8
+
+
+def test_the_embedding_of_a_groupvit_is_found_in_its_file(tmp_path):
+    tower: Any = SMALL.build(Sizes())
+    state = {f"img_encoder.{name}": value for name, value in tower.trunk.state_dict().items()}
+    save_file(state | {"other": torch.zeros(1)}, tmp_path / "whole.safetensors")
+    read: Any = replace(SMALL, weights=str(tmp_path / "whole.safetensors")).build(Sizes())
+    for name, tensor in read.trunk.state_dict().items():
+        assert torch.equal(tensor, state[f"img_encoder.{name}"])

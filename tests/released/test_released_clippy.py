@@ -251,6 +251,29 @@ def test_a_flax_tree_is_the_same_weights_again(restored, tmp_path, name):
     assert all(torch.equal(read[key], own[key]) for key in own)
 
 
+OTHERS = {
+    "image=whatwhere.encoders.conv:Conv": "holds Timm as image, and this model has Conv",
+    "pool=whatwhere.pooling.groups:Groups": "holds PatchPool as pool",
+    "text=whatwhere.encoders.clip_text:ClipText": "holds HuggingFaceText as text",
+    "text.head=none": "holds a dense layer behind the text encoder",
+}
+
+
+@pytest.mark.parametrize("setting", OTHERS)
+def test_a_file_is_not_read_into_other_parts(file, setting):
+    """The command says so in one line; what is no ValueError would end in a traceback."""
+    with pytest.raises(ValueError, match=rf"clippy\.pt: .*{OTHERS[setting]}.*leave the parts"):
+        restore(file, overrides=[setting])
+
+
+def test_a_flax_tree_is_not_read_into_other_parts_either(restored, tmp_path):
+    with pytest.warns(UserWarning, match=r"does not say pool\.with_cls=True"):
+        state = clippy_flax.written(restored.step, restored.recipe)
+    weights.write(state, tmp_path / "tree.pt")
+    with pytest.raises(ValueError, match="the clippy_flax layout holds Timm as image"):
+        restore(tmp_path / "tree.pt", overrides=["image=whatwhere.encoders.conv:Conv"])
+
+
 def test_a_flax_tree_is_nested_dicts_of_arrays(restored, tmp_path):
     recipe = replace(restored.recipe, pool=replace(restored.recipe.pool, with_cls=False))
     weights.write(clippy_flax.written(restored.step, recipe), tmp_path / "tree.pt")

@@ -220,6 +220,23 @@ def test_missing_tensors_are_named(tmp_path, gone, said):
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
+        ("image=whatwhere.encoders.conv:Conv", "holds PatchEmbedding as image"),
+        ("pool=whatwhere.pooling.patches:PatchPool", "holds Groups as pool"),
+        ("pool.head=none", "a projection of two layers on both sides"),
+        ("text.hidden=0", "a projection of two layers on both sides"),
+    ],
+)
+@pytest.mark.parametrize("layout", [groupvit, groupvit_hf])
+def test_a_file_is_not_read_into_other_parts(tmp_path, layout, setting, said):
+    state = layout.written(small(), override(load("groupvit"), SMALL))
+    save_file(state, tmp_path / "whole.safetensors")
+    with pytest.raises(ValueError, match=f"{said}.*leave the parts"):
+        restore(tmp_path / "whole.safetensors", overrides=[setting])
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
         ("pool.average=true", "cannot say pool.average=true; it would be read as shrunk"),
         ("image.places=waves", "cannot say image.places=waves"),
         ("pool.heads=(1,1,1)", "cannot say pool.heads=(1, 1, 1)"),

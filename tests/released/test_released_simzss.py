@@ -233,6 +233,11 @@ def test_what_a_file_does_not_say_is_told_and_may_be_set(restored, file):
         restore(file, overrides=["similarity.calibration=centred"])
 
 
+def test_a_file_is_not_read_into_other_parts(file):
+    with pytest.raises(ValueError, match=r"holds Timm as image, .* has Conv.*leave the parts"):
+        restore(file, overrides=["image=whatwhere.encoders.conv:Conv"])
+
+
 @pytest.mark.parametrize(
     ("setting", "said"),
     [

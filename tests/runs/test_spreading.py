@@ -1,5 +1,6 @@
 """Curation on two Ray actors leaves the very files that one process leaves, and says what fails."""
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -87,3 +88,22 @@ def test_without_ray_the_extra_is_named(monkeypatch, capsys, tmp_path):
 def test_workers_are_refused_without_ray(capsys, tmp_path):
     assert main(["curate", "rewrite", "--out", str(tmp_path), "--workers", "2"]) == 2
     assert "--workers counts Ray actors; give --ray too" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("scheme", ["", "ray://"])
+def test_a_place_where_no_cluster_answers_is_told_at_once_in_one_line(scheme, capfd, tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and does not listen
+        address = f"{scheme}127.0.0.1:{taken.getsockname()[1]}"
+        assert main(["curate", "rewrite", "--out", str(tmp_path), "--ray", address]) == 2
+    printed = capfd.readouterr()
+    assert f"no Ray cluster at '{address}': " in printed.err and "refused" in printed.err
+    assert printed.err.count("\n") == 1 and printed.out == ""
+
+
+@pytest.mark.parametrize("address", ["head-node", "head-node:ray", "127.0.0.1:99999", ":6379"])
+def test_an_address_that_is_none_is_refused(address, capfd, tmp_path):
+    assert main(["curate", "rewrite", "--out", str(tmp_path), "--ray", address]) == 2
+    said = capfd.readouterr().err
+    assert f"{address!r} is no address of a Ray cluster; give HOST:PORT" in said
+    assert said.count("\n") == 1

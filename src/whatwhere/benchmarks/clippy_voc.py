@@ -10,7 +10,7 @@ from jaxtyping import Float64
 from PIL import Image
 
 from whatwhere.benchmarks import Benchmark, Item, voc
-from whatwhere.benchmarks.score import Scores, or_null, percent
+from whatwhere.benchmarks.score import ENOUGH, Scores, or_null, percent
 from whatwhere.transforms import centre_square, whole
 
 SAID = {"diningtable": "table", "pottedplant": "potted plant", "tvmonitor": "television monitor"}
@@ -85,6 +85,10 @@ class BothScores:
             f"mIoU {percent(released_iou(self.released).mean())} as released over all "
             f"{len(classes)} classes, {percent(correct.miou)} correct over the "
             f"{len(correct.seen_in(least=0))} that occur; {correct.photos_total} photos"
+        )
+        rows.append(
+            f"mIoU {percent(correct.miou_over(least=ENOUGH))} correct over "
+            f"{len(correct.seen_in(least=ENOUGH))} classes (in {ENOUGH} photos or more)"
         )
         rows.append(WHY)
         return "\n".join([correct.banner, *rows] if correct.banner else rows)

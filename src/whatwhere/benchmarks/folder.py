@@ -2,9 +2,13 @@
 
 import json
 import re
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
-from whatwhere.benchmarks.photos import Photos, pair, stems_in, synonyms
+from whatwhere.benchmarks.photos import Photos, names_in, pair, stems_in, synonyms
+
+Names = tuple[str, ...]
 
 CLASS_FILES = ("classes.json", "classes.txt", "classes.yaml", "classes.yml")
 UNLABELLED = ("unlabelled", "unlabeled", "void", "ignore")
@@ -18,9 +22,11 @@ def load(root: str, split: str = "all") -> Photos:
       classes.json   ["sky", "building"], in the order of the ids, or {"7": "sky"}
       classes.txt    a name per line, in the order of the ids
       classes.yaml   `  7: sky` lines under `names:` or `classes:`; nothing else of YAML is read
-    A name may hold synonyms, "sofa | couch": the first is the key in tables. A class called
-    unlabelled, unlabeled, void or ignore does not count, nor do pixels of value 255 or 65535
-    unless a class has that id. A class called background is left to the segmenter's rule.
+    A name may hold synonyms, "sofa | couch": the first is the key in tables, and these are asked
+    for and no others. Other names are asked for as folder_names.txt has them, if it does: a "tv" is
+    a television too. A class called unlabelled, unlabeled, void or ignore does not count, nor do
+    pixels of value 255 or 65535 unless a class has that id. A class called background is left to
+    the segmenter's rule.
     split: "all", or a .txt file (in `root` or anywhere) with one photo per line, no ending.
     """
     home = Path(root)
@@ -36,7 +42,7 @@ def load(root: str, split: str = "all") -> Photos:
         name=home.resolve().name,
         files=pair(home / "images", home / "masks", stems=_stems(home, split)),
         classes=classes,
-        names=tuple(tuple(map(spoken, names)) for names in labelled.values()),
+        names=asked(tuple(labelled.values())),
         ids=tuple(labelled),
         void=unlabelled,
         background=classes.index("background") if "background" in classes else None,
@@ -55,6 +61,33 @@ def spoken(name: str) -> str:
     words = re.split(r"[-_]", name)
     kept = [words[0], *(word for word in words[1:] if word not in ("stuff", "other", "merged"))]
     return " ".join(word for word in kept if word)
+
+
+def asked(listed: Sequence[Names]) -> tuple[Names, ...]:
+    """What to ask for each class of a list: its own synonyms, or those of folder_names.txt.
+
+    No word may stand for two classes. It is left to the class that the list calls so, and to none
+    where two have it from our file.
+
+    >>> asked([("tv",), ("sofa", "settee"), ("grass-merged",), ("zebra",)])
+    (('tv', 'television'), ('sofa', 'settee'), ('grass', 'lawn'), ('zebra',))
+    >>> asked([("dining table",), ("table-merged",), ("Rug",), ("carpet",)])
+    (('dining table', 'kitchen table'), ('table', 'coffee table'), ('rug',), ('carpet',))
+    """
+    known = names_in(Path(__file__).with_name("folder_names.txt"))
+    own = [tuple(map(spoken, names)) for names in listed]
+    ours = [known.get(names[0].lower(), ()) if len(names) == 1 else () for names in own]
+    claims = Counter(
+        word
+        for pair in zip(own, ours, strict=True)
+        for word in {name.lower() for names in pair for name in names}
+    )
+    rows = []
+    for names, others in zip(own, ours, strict=True):
+        called = {name.lower() for name in names}
+        kept = tuple(name for name in others if name in called or claims[name] == 1)
+        rows.append(kept or names)
+    return tuple(rows)
 
 
 def _stems(home: Path, split: str) -> tuple[str, ...] | None:

@@ -147,6 +147,13 @@ def synonyms(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split("|") if name.strip())
 
 
+def names_in(path: Path) -> dict[str, tuple[str, ...]]:
+    """Lines `class: name | synonym` of a file, without its comments."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    pairs = [line.split(":") for line in lines if line and not line.startswith("#")]
+    return {name: synonyms(said) for name, said in pairs}
+
+
 def _by_stem(folder: Path, endings: tuple[str, ...]) -> dict[str, Path]:
     if not folder.is_dir():
         raise ValueError(f"{folder} is missing; it holds one file per photo ({', '.join(endings)})")

@@ -117,7 +117,8 @@ class Scores:
     def as_json(self) -> dict[str, Any]:
         """The object that `evaluate --json` prints. IoU, mIoU and accuracy run from 0 to 100.
 
-        `null` stands for what has no value: the IoU of a class in neither truth nor guess.
+        `null` stands for what has no value: the IoU of a class in neither truth nor guess. miou_10
+        is the mean over the classes_10 classes that 10 photos or more show.
         """
         return {
             "miou": or_null(self.miou),

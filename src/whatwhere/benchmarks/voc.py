@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from whatwhere.benchmarks.photos import Photos, pair, stems_in, synonyms
+from whatwhere.benchmarks.photos import Photos, names_in, pair, stems_in
 
 OFFICIAL = {"train": 1464, "val": 1449, "trainval": 2913}
 
@@ -21,12 +21,12 @@ def load(root: str, split: str = "val") -> Photos:
     if not listed.is_file():
         there = ", ".join(sorted(path.stem for path in lists.glob("*.txt"))) or "none"
         raise ValueError(f"there is no split file {listed}; splits in {lists}: {there}")
-    classes, names = _names()
+    names = names_in(Path(__file__).with_name("voc_names.txt"))
     return Photos(
         name="voc",
         files=pair(home / "JPEGImages", home / "SegmentationClass", stems=stems_in(listed)),
-        classes=classes,
-        names=names,
+        classes=tuple(names),
+        names=tuple(names.values()),
         ids=tuple(range(21)),
         void=(255,),
         background=0,
@@ -42,9 +42,3 @@ def _home(root: Path) -> Path:
         f"no JPEGImages in {root}, {root / 'VOC2012'} or {root / 'VOCdevkit' / 'VOC2012'}; give "
         "the folder that holds JPEGImages/, SegmentationClass/ and ImageSets/Segmentation/"
     )
-
-
-def _names() -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
-    lines = Path(__file__).with_name("voc_names.txt").read_text().splitlines()
-    pairs = [line.split(":") for line in lines if line and not line.startswith("#")]
-    return tuple(official for official, _ in pairs), tuple(synonyms(text) for _, text in pairs)

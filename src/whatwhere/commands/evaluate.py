@@ -25,7 +25,8 @@ the groups that fit them best. --how asks so of voc and folder too, whose segmen
 voc20 it would flatter: there a group may reach into the background at no cost).
 
 --json prints one object, of numbers from 0 to 100. With masks: miou, per_class (name to IoU, null
-if the class occurs nowhere), photos (name to how many show it). With classes: top1, top5,
+if the class occurs nowhere), photos (name to how many show it), miou_10 (over the classes_10 that
+10 photos or more show: the IoU of a rarer class is mostly luck). With classes: top1, top5,
 per_class, photos. With captions: picture_to_caption, caption_to_picture. With segments: jaccard,
 jaccard_with_background. With clippy_voc: what voc gives, and released. With grounds: top1,
 worst_group, gap, by_ground. Always: how (prompts, sizes, background rule) and bank (how many of the

@@ -100,11 +100,14 @@ class HuggingFaceText:
                     f"the dense layer of {self.source} gives dim {len(weight)}, not {sizes.dim}"
                 )
             head.load_state_dict({"weight": weight})
+        tokenizer = HuggingFaceTokens(self.source, self.context, model.config.vocab_size)
+        if (Path(self.source) / "tokenizer.json").is_file():
+            tokenizer.check()  # of a hub, at the first text: a model may be built without one
         trunk = _Trunk(model)
         return HuggingFaceTextEncoder(
             Frozen(trunk) if self.frozen else trunk,
             head.requires_grad_(self.head == "new" or not self.frozen),
-            tokenizer=HuggingFaceTokens(self.source, self.context),
+            tokenizer=tokenizer,
             pool=self.pool,
             frozen=self.frozen and self.head != "new",
         )
@@ -112,17 +115,29 @@ class HuggingFaceText:
 
 @dataclass(frozen=True)
 class HuggingFaceTokens:
-    """The tokenizer that belongs to an encoder. A plain value, read once in each process."""
+    """The tokenizer that belongs to an encoder. A plain value, read once in each process.
+
+    `vocabulary` is how many tokens the encoder has vectors for.
+    """
 
     source: str
     context: int = 77
+    vocabulary: int | None = None
+
+    def check(self) -> None:
+        """ValueError if the tokenizer cannot be read or has tokens without a vector."""
+        _tokenizer(self.source, self.context, self.vocabulary)
 
     def clean(self, text: str) -> str:
         """Mojibake and HTML entities mended, blanks collapsed; case is the tokenizer's matter."""
         return mended(text, lower=False)
 
     def __call__(self, texts: list[str]) -> Tokens:
-        return tokens(texts, tokenizer=_tokenizer(self.source, self.context), context=self.context)
+        return tokens(
+            texts,
+            tokenizer=_tokenizer(self.source, self.context, self.vocabulary),
+            context=self.context,
+        )
 
 
 class HuggingFaceTextEncoder(nn.Module):
@@ -305,7 +320,7 @@ def _dense(source: str) -> Float[Tensor, "dim width"]:
 
 
 @lru_cache
-def _tokenizer(source: str, context: int) -> Tokenizer:
+def _tokenizer(source: str, context: int, vocabulary: int | None) -> Tokenizer:
     with _explained(source):
         found = _transformers().AutoTokenizer.from_pretrained(source)
     if not found.is_fast:
@@ -313,6 +328,13 @@ def _tokenizer(source: str, context: int) -> Tokenizer:
             f"the tokenizer of {source} gives no offsets; choose one with tokenizer.json"
         )
     tokenizer = found.backend_tokenizer
+    largest = max(tokenizer.get_vocab().values())
+    if vocabulary is not None and largest >= vocabulary:
+        raise ValueError(
+            f"the tokenizer of {source} numbers its tokens up to {largest}, and the text encoder "
+            f"has vectors for {vocabulary}; give the tokenizer that it was trained with "
+            "(text.source=FOLDER), or set text.t5.vocabulary where it is trained anew"
+        )
     tokenizer.enable_truncation(context)
     tokenizer.enable_padding(length=context, pad_id=found.pad_token_id, pad_token=found.pad_token)
     return tokenizer

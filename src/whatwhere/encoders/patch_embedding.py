@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from whatwhere.encoders.patch_drop import check_drop, kept
 from whatwhere.encoders.tower import STATISTICS, ImageTower, refuse_injection
 from whatwhere.records import ImageFeatures, Sizes
+from whatwhere.weights import read, under
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class PatchEmbedding:
     grids; the released code does so outside training only, ours always. "waves" is a fixed table
     of sines and cosines instead, an option of the released code. No class token. `patch_drop` is
     the share of patches that each picture loses in training, which the released code does not do.
+    `weights` is a file of `whatwhere pretrain`, or one with GroupViT's names.
     """
 
     width: int = 384
@@ -31,6 +33,7 @@ class PatchEmbedding:
     size: int = 224
     norm: bool = True
     places: Literal["learned", "waves"] = "learned"
+    weights: str | None = None
     frozen: bool = False
     patch_drop: float = 0.0
 
@@ -45,9 +48,21 @@ class PatchEmbedding:
 
     def build(self, sizes: Sizes) -> ImageTower:
         check_drop(self.patch_drop, frozen=self.frozen)
+        trunk = _Embedding(self)
+        if self.weights is not None and sizes.pretrained:
+            own = trunk.state_dict()
+            found = under(read(self.weights), landmark="patch_embed.proj.weight", wanted=own)
+            for key, value in found.items():
+                if value.shape != own[key].shape:
+                    raise ValueError(
+                        f"{key} of {self.weights} is {tuple(value.shape)}, not "
+                        f"{tuple(own[key].shape)}; set image.width, image.patch and image.size as "
+                        "in the file"
+                    )
+            trunk.load_state_dict(found)
         mean, std = STATISTICS["imagenet"]
         return ImageTower(
-            _Embedding(self),
+            trunk,
             mean=mean,
             std=std,
             patch=self.patch,

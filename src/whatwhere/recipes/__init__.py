@@ -70,6 +70,11 @@ class Pretraining:
     def __post_init__(self) -> None:
         if self.image is None or not self.pretexts:
             raise ValueError("pretraining needs image=module:Class and one pretext or more")
+        if self.training.validate_every:
+            raise ValueError(
+                f"training.validate_every={self.training.validate_every}, and pretraining has no "
+                "captions to validate on; leave it at 0"
+            )
         _check_choices(self)
 
 

@@ -36,6 +36,10 @@ class Layout(Protocol):
         """The recipe that the shapes tell, and the config.json beside the file ({}: none)."""
         ...
 
+    def refuse_other_parts(self, recipe: Recipe) -> None:
+        """ValueError for a part that no file of this layout holds."""
+        ...
+
     def tensors(self, step: Step) -> dict[str, Tensor]:
         """The live weights of a model of ours, under the names of this layout."""
         ...

@@ -111,7 +111,8 @@ def tensors(step: Step) -> dict[str, Tensor]:
 
 def written(step: Step, recipe: Recipe) -> dict[str, Tensor]:
     """All that the released code loads strictly."""
-    refuse_other_parts(step, recipe, layout="clippy")
+    refuse_other_parts(recipe)
+    refuse_other_networks(step, layout="clippy")
     state = tensors(step)
     back = recipe_of(state, {})
     heads = network_of(step.model.image_encoder).blocks[0].attn.num_heads
@@ -124,7 +125,7 @@ def written(step: Step, recipe: Recipe) -> dict[str, Tensor]:
     return {name: tensor.cpu().clone() for name, tensor in state.items()}
 
 
-def refuse_other_parts(step: Step, recipe: Recipe, *, layout: str) -> None:
+def refuse_other_parts(recipe: Recipe, *, layout: str = "clippy") -> None:
     """ValueError for a part that the released code does not have."""
     kinds = {"image": Timm, "head": Identity, "pool": PatchPool, "text": HuggingFaceText}
     for part, kind in kinds.items():
@@ -142,6 +143,10 @@ def refuse_other_parts(step: Step, recipe: Recipe, *, layout: str) -> None:
         )
     if recipe.text.head == "none":
         raise ValueError(f"the {layout} layout holds a dense layer behind the text encoder")
+
+
+def refuse_other_networks(step: Step, *, layout: str) -> None:
+    """ValueError for an encoder that has other layers than the released one."""
     vit = network_of(step.model.image_encoder).state_dict()
     if strange := [name for name in vit if not PLAIN.fullmatch(name)]:
         raise ValueError(

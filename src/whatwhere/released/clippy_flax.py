@@ -66,6 +66,10 @@ def recipe_of(state: dict[str, Tensor], config: dict[str, Any]) -> Recipe:
     )
 
 
+def refuse_other_parts(recipe: Recipe) -> None:
+    clippy.refuse_other_parts(recipe, layout="clippy_flax")
+
+
 def tensors(step: Step) -> dict[str, Tensor]:
     """The live weights of a model of ours, as views in the shapes that Flax gives them."""
     heads = clippy.network_of(step.model.image_encoder).blocks[0].attn.num_heads
@@ -84,7 +88,8 @@ def tensors(step: Step) -> dict[str, Tensor]:
 
 def written(step: Step, recipe: Recipe) -> dict[str, Tensor]:
     """The whole tree; where it is saved in torch's format, as nested dicts of numpy arrays."""
-    clippy.refuse_other_parts(step, recipe, layout="clippy_flax")
+    refuse_other_parts(recipe)
+    clippy.refuse_other_networks(step, layout="clippy_flax")
     state = tensors(step)
     clippy.tell_what_is_not_said(recipe, recipe_of(state, {}), layout="clippy_flax")
     return {

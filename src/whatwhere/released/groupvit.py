@@ -108,11 +108,11 @@ def tensors(step: Step) -> dict[str, Tensor]:
 
 def written(step: Step, recipe: Recipe) -> dict[str, Tensor]:
     """All that the released code loads strictly."""
-    _refuse_other_parts(recipe)
+    refuse_other_parts(recipe)
     state = tensors(step)
     back = recipe_of(state, {})
     for part, free in (
-        ("image", {"frozen", "patch_drop"}),
+        ("image", {"weights", "frozen", "patch_drop"}),
         ("pool", {"drop_path", "spread"}),
         ("text", {"weights", "frozen", "projects"}),
     ):
@@ -127,7 +127,8 @@ def written(step: Step, recipe: Recipe) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().clone() for name, tensor in (state | batches).items()}
 
 
-def _refuse_other_parts(recipe: Recipe) -> None:
+def refuse_other_parts(recipe: Recipe) -> None:
+    """ValueError for a part that the released code does not have."""
     for part, kind in (("image", PatchEmbedding), ("pool", Groups), ("text", ClipText)):
         if not isinstance(found := getattr(recipe, part), kind):
             raise ValueError(

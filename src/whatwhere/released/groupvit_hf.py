@@ -61,6 +61,10 @@ def recipe_of(state: dict[str, Tensor], config: dict[str, Any]) -> Recipe:
     return groupvit.recipe_of(_released(state), config)
 
 
+def refuse_other_parts(recipe: Recipe) -> None:
+    groupvit.refuse_other_parts(recipe)
+
+
 def tensors(step: Step) -> dict[str, Tensor]:
     """The live weights of a model of ours, under the names of transformers."""
     return _renamed(groupvit.tensors(step))

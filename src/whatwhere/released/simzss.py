@@ -117,7 +117,7 @@ def written(step: Step, recipe: Recipe) -> dict[str, Tensor]:
     What it keeps and ours does not is filled in: an unused position table where there is no
     denoiser, and concept prototypes, which are zero but for a run with momentum.
     """
-    _refuse_other_parts(recipe)
+    refuse_other_parts(recipe)
     state = _unused(step) | tensors(step)
     back = recipe_of(state, {})
     for part in ("image", "head", "pool", "text"):
@@ -138,7 +138,7 @@ def written(step: Step, recipe: Recipe) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
 
 
-def _refuse_other_parts(recipe: Recipe) -> None:
+def refuse_other_parts(recipe: Recipe) -> None:
     """ValueError for a part whose class the released code does not have."""
     allowed = {"image": (Timm,), "head": (Identity, Denoise), "pool": (PatchPool,)}
     for part, kinds in (allowed | {"text": (ClipText,)}).items():

@@ -119,6 +119,13 @@ def _from_file(path: Path, overrides: Sequence[str]) -> Restored:
             "of a released file only settings of reading, image, pool and text can be changed, "
             "such as reading.side=640 or image.whole=mean"
         )
+    try:
+        found.layout.refuse_other_parts(recipe)
+    except ValueError as error:
+        raise ValueError(
+            f"{path}: {error}; leave the parts as the file has them and change how they work, such "
+            "as reading.side=640 or image.whole=mean"
+        ) from None
     step = build(recipe, pretrained=False)
     found.fill(step)
     return Restored(step, recipe, about(recipe, [], step=0, captions=None, pictures=None))

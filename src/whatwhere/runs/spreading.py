@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from whatwhere.curation.pieces import Each, Work, progress
 
+PLACE = re.compile(r"(?:ray://)?\[?([^\[\]/]+)\]?:(\d{1,5})")  # host and port
 SHARE = 0.5  # processors an actor reserves: whole ones left Ray Data none to feed them with
 
 
@@ -20,6 +23,7 @@ def on_ray(address: str, *, workers: int | None = None, gpu: bool = False) -> Ea
     each actor has one of the cluster's GPUs, if there are any. By default there are as many actors
     as GPUs, else as processors.
     """
+    _refuse_unreachable(address)
     ray = _ray()
 
     def each(work: Work, sizes: Mapping[int, int], *, doing: str, unit: str) -> None:
@@ -41,6 +45,21 @@ def on_ray(address: str, *, workers: int | None = None, gpu: bool = False) -> Ea
             ray.shutdown()
 
     return each
+
+
+def _refuse_unreachable(address: str) -> None:
+    """ValueError where nothing answers: Ray would try for minutes and print a page of warnings."""
+    if address in ("local", "auto"):
+        return
+    place = PLACE.fullmatch(address)
+    if place is None or int(place[2]) > 65535:
+        raise ValueError(
+            f"{address!r} is no address of a Ray cluster; give HOST:PORT, ray://HOST:PORT or auto"
+        )
+    try:
+        socket.create_connection((place[1], int(place[2])), timeout=5).close()
+    except OSError as error:
+        raise ValueError(f"no Ray cluster at {address!r}: {error}") from None
 
 
 def _spread(
