@@ -55,6 +55,29 @@ def look(
     return F.normalize(torch.bmm(attention, regions)[picture, column], dim=-1)
 
 
+def mentioned(concept: Int[Tensor, " phrases"], *, count: int) -> Int[Tensor, " present"]:
+    """Concepts, of so many, that any process mentions in this step; ascending."""
+    if world() == 1:
+        return concept.unique()
+    found: Bool[Tensor, " concepts"] = torch.zeros(count, dtype=torch.uint8, device=concept.device)
+    found[concept] = 1
+    dist.all_reduce(found, op=dist.ReduceOp.MAX)
+    return found.nonzero()[:, 0]
+
+
+def prototypes(
+    vectors: Float[Tensor, "phrases dim"],
+    concept: Int[Tensor, " phrases"],
+    present: Int[Tensor, " present"],
+    *,
+    shared: bool,
+) -> Float[Tensor, "present dim"]:
+    """Unit sums of each present concept's phrase vectors, of all processes if they are shared."""
+    rows = torch.searchsorted(present, concept)
+    sums = vectors.new_zeros(len(present), vectors.shape[-1]).index_add(0, rows, vectors)
+    return F.normalize(total(sums) if shared else sums, dim=-1)
+
+
 @dataclass(frozen=True)
 class ConceptConsistency:
     """Settings of SimZSS's local term.
@@ -105,7 +128,7 @@ class ConceptConsistencyObjective(nn.Module):
         if encoded.texts.words.shape[1] == 0:
             raise ValueError("concept_consistency looks at words; set text.projects=words")
         words, regions = encoded.texts.words.float(), encoded.images.regions.float()
-        present = self._present(phrases.concept)
+        present = mentioned(phrases.concept, count=self.num_concepts)
         if len(present) == 0 or (len(phrases.concept) == 0 and not self._shared()):
             nothing = (
                 words.sum() + regions.sum()
@@ -151,17 +174,6 @@ class ConceptConsistencyObjective(nn.Module):
         count = torch.tensor(float(here), device=self.bank.device)
         return max(total(count).item() / world(), 1e-6)
 
-    def _present(self, concept: Int[Tensor, " phrases"]) -> Int[Tensor, " present"]:
-        """Concepts that any process mentions in this step, ascending."""
-        if world() == 1:
-            return concept.unique()
-        mentioned: Bool[Tensor, " concepts"] = torch.zeros(
-            self.num_concepts, dtype=torch.uint8, device=concept.device
-        )
-        mentioned[concept] = 1
-        dist.all_reduce(mentioned, op=dist.ReduceOp.MAX)
-        return mentioned.nonzero()[:, 0]
-
     def _classes(
         self,
         vectors: Float[Tensor, "phrases dim"],
@@ -169,11 +181,7 @@ class ConceptConsistencyObjective(nn.Module):
         present: Int[Tensor, " present"],
     ) -> Float[Tensor, "present dim"]:
         """Unit prototypes of the present concepts, and the bank moved towards them."""
-        rows = torch.searchsorted(present, concept)
-        sums = vectors.new_zeros(len(present), vectors.shape[-1]).index_add(0, rows, vectors)
-        if self.settings.prototypes == "global":
-            sums = total(sums)
-        new = F.normalize(sums, dim=-1)
+        new = prototypes(vectors, concept, present, shared=self._shared())
         if not self.settings.momentum:
             return new
         keep = self.settings.momentum
