@@ -92,6 +92,14 @@ def test_pooling_by_mean_is_a_loop_over_real_tokens(captions):
         assert_close(found.caption[i], sum(found.words[i, :length]) / length)
 
 
+def test_pooling_by_words_leaves_start_and_end_out_unless_nothing_is_between(captions):
+    ids, mask = captions
+    found = replace(SMALL, pool="words").build(Sizes(dim=7))(ids, mask)
+    for i, length in enumerate(mask.sum(dim=1).tolist()):
+        first, last = (1, length - 1) if length > 2 else (0, length)
+        assert_close(found.caption[i], found.words[i, first:last].mean(dim=0))
+
+
 def test_injected_tokens_change_words_keep_shapes_and_learn(encoder, captions):
     ids, mask = captions
     plain = encoder(ids, mask)

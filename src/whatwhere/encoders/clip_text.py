@@ -23,6 +23,7 @@ from whatwhere.records import Sizes, TextFeatures
 from whatwhere.weights import read, under
 
 VOCABULARY = 49408
+POOLS = ("eot", "mean", "words")
 FEWEST = 4  # rows of a table of kept tokens: the others', the start's, the end's and a word's
 Gelu = Literal["exact", "quick"]
 
@@ -32,7 +33,8 @@ class ClipText:
     """CLIP's text tower (arXiv 2103.00020) whose last norm and projection act on every token.
 
     So words and captions share the joint space (SimZSS, arXiv 2406.16085); the original projects
-    the end token only, which is the same caption vector ("eot"; "mean" averages the real tokens).
+    the end token only, which is the same caption vector ("eot"; "mean" averages the real tokens,
+    "words" those between start and end, so that a name is what its words are in a caption).
     `causal=False` lets every token see every other, padding included, as SimZSS's option without a
     mask does. `weights` is a local file with OpenCLIP's names, bare or as a part of a whole CLIP.
     `vocabulary` differs only in tiny checkpoints. `gelu` is exact, or the "quick" x * sigmoid(1.702
@@ -60,8 +62,8 @@ class ClipText:
     def build(self, sizes: Sizes) -> ClipTextEncoder:
         if self.width % self.heads:
             raise ValueError(f"width {self.width} does not divide into {self.heads} heads")
-        if self.pool not in ("eot", "mean"):
-            raise ValueError(f"pool {self.pool!r} is not one of 'eot', 'mean'")
+        if self.pool not in POOLS:
+            raise ValueError(f"pool {self.pool!r} is not one of {', '.join(POOLS)}")
         if self.kept:
             self._check_kept()
         encoder = ClipTextEncoder(self, dim=sizes.dim)
@@ -377,7 +379,11 @@ def _causal(words: int, *, extra: int, device: torch.device) -> Bool[Tensor, "to
 def _pooled(
     words: Float[Tensor, "batch words dim"], mask: Bool[Tensor, "batch words"], *, how: str
 ) -> Float[Tensor, "batch dim"]:
-    if how == "mean":
+    if how == "words":
+        inner = mask & mask.roll(1, dims=1) & mask.roll(-1, dims=1)
+        inner[:, [0, -1]] = False  # start, and what only follows it by the roll
+        mask = torch.where(inner.any(dim=1, keepdim=True), inner, mask)
+    if how != "eot":
         return masked_mean(words, mask=mask)
     places = torch.arange(mask.shape[1], device=mask.device)
     last = (places * mask).argmax(dim=1)

@@ -16,11 +16,20 @@ tried on the way: experiments/LOG.md.
 
 from dataclasses import replace
 
+from whatwhere.captions.batches import Batching
+from whatwhere.captions.cached import Caching
+from whatwhere.concepts.bank import Concepts
+from whatwhere.encoders.clip_text import ClipText
 from whatwhere.encoders.compact import Compact
 from whatwhere.encoders.mobilenet_v2 import MobileNetV2
+from whatwhere.heads.linear import Linear
+from whatwhere.objectives.concept_presence import ConceptPresence
+from whatwhere.objectives.contrastive import Contrastive
+from whatwhere.pooling.patches import PatchPool
 from whatwhere.pretexts.stagewise import Stagewise
 from whatwhere.pretraining import Viewing
-from whatwhere.recipes import Pretraining
+from whatwhere.recipes import Pretraining, Recipe
+from whatwhere.segmenter.reading import Reading
 from whatwhere.training.settings import Training
 
 stages = Pretraining(
@@ -45,4 +54,18 @@ fine = replace(
     pretexts=(Stagewise(teacher=MobileNetV2(stride=16), feed="own"),),
     viewing=replace(tower.viewing, batch=32, size=(160, 160)),
     training=replace(tower.training, lr=1e-3, steps=800),
+)
+
+# A word is one vector, wherever it stands: a name is read as what its words are in captions.
+recipe = Recipe(
+    image=Compact(),
+    head=Linear(size=256),
+    pool=PatchPool(how="mean"),
+    text=ClipText(width=256, layers=0, heads=4, context=77, pool="words", kept=8192),
+    objectives=(Contrastive(), ConceptPresence()),
+    concepts=Concepts(most=1000, least=5, synonyms=True),
+    batching=Batching(batch=128, crop=(1.0, 1.0)),
+    caching=Caching(folder="cache"),
+    training=Training(steps=600, lr=2e-3, weight_decay=0.1, validate_every=200),
+    reading=Reading(prompts="name"),
 )
