@@ -39,6 +39,17 @@ def test_regions_are_spread_over_patches_by_their_shares():
     torch.testing.assert_close(found.flatten(2), expected)
 
 
+def test_context_gives_every_region_so_much_of_its_picture():
+    torch.manual_seed(0)
+    images, names = images_of(torch.randn(2, 15, 4), (3, 5)), unit(torch.randn(6, 4))
+    found = Readout(4, calibration="none", momentum=0.9, context=0.7).dense(images, names)
+    for picture in range(2):
+        for patch in range(15):
+            mixed = images.regions[picture, patch] + 0.7 * images.image[picture]
+            expected = names @ mixed / mixed.norm()
+            torch.testing.assert_close(found[picture, :, patch // 5, patch % 5], expected)
+
+
 def test_centring_takes_away_what_all_have_in_common():
     """Regions and captions that share one strong direction each score as if they did not."""
     torch.manual_seed(0)

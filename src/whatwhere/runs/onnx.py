@@ -107,7 +107,7 @@ class _ImageSide(nn.Module):
     ) -> tuple[Float[Tensor, "batch dim rows cols"], Float[Tensor, "batch dim"]]:
         """A name's map is the product of its vector with `patches`: shares are in them already."""
         images = self.model.encode_images(pixels)
-        vectors = self.model.similarity.readout.regions(images.regions)
+        vectors = self.model.similarity.readout.regions(images)
         if images.where is not None:
             vectors = images.where.mT @ vectors
         rows, cols = images.grid

@@ -13,9 +13,15 @@ from whatwhere.similarity.readout import Calibration, Readout
 class Cosine:
     calibration: Calibration = "none"
     momentum: float = 0.99
+    context: float = 0.0
 
     def build(self, sizes: Sizes) -> "CosineSimilarity":
-        readout = Readout(sizes.dim, calibration=self.calibration, momentum=self.momentum)
+        readout = Readout(
+            sizes.dim,
+            calibration=self.calibration,
+            momentum=self.momentum,
+            context=self.context,
+        )
         return CosineSimilarity(readout)
 
 

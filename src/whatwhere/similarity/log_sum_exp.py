@@ -33,9 +33,15 @@ class LogSumExp:
     temperature: float = 0.1
     calibration: Calibration = "none"
     momentum: float = 0.99
+    context: float = 0.0
 
     def build(self, sizes: Sizes) -> "LogSumExpSimilarity":
-        readout = Readout(sizes.dim, calibration=self.calibration, momentum=self.momentum)
+        readout = Readout(
+            sizes.dim,
+            calibration=self.calibration,
+            momentum=self.momentum,
+            context=self.context,
+        )
         return LogSumExpSimilarity(self.temperature, readout)
 
 

@@ -20,15 +20,20 @@ class Readout(nn.Module):
     `centred` first takes away what all regions have in common and what all captions have in
     common, both as running means over training. A shared direction favours the same names in
     every patch; without it the map shows differences between patches. No label is used.
+
+    `context` adds so much of the whole picture's vector (the window's, where photos are read in
+    windows) to each region's: where a region says little, what the picture is of decides.
     """
 
     region_mean: Float[Tensor, " dim"]
     caption_mean: Float[Tensor, " dim"]
     seen: Float[Tensor, ""]
 
-    def __init__(self, dim: int, *, calibration: Calibration, momentum: float):
+    def __init__(
+        self, dim: int, *, calibration: Calibration, momentum: float, context: float = 0.0
+    ):
         super().__init__()
-        self.calibration, self.momentum = calibration, momentum
+        self.calibration, self.momentum, self.context = calibration, momentum, context
         self.register_buffer("region_mean", torch.zeros(dim))
         self.register_buffer("caption_mean", torch.zeros(dim))
         self.register_buffer("seen", torch.zeros(()))  # batches so far
@@ -50,10 +55,11 @@ class Readout(nn.Module):
             return vectors
         return F.normalize(vectors - self.caption_mean, dim=-1)
 
-    def regions(
-        self, vectors: Float[Tensor, "batch regions dim"]
-    ) -> Float[Tensor, "batch regions dim"]:
-        """Unit vectors of regions, calibrated."""
+    def regions(self, images: EncodedImages) -> Float[Tensor, "batch regions dim"]:
+        """Unit vectors of regions with their picture's share, calibrated."""
+        vectors = images.regions
+        if self.context:
+            vectors = F.normalize(vectors + self.context * images.image[:, None], dim=-1)
         if self.calibration == "none":
             return vectors
         return F.normalize(vectors - self.region_mean, dim=-1)
@@ -62,7 +68,7 @@ class Readout(nn.Module):
         self, images: EncodedImages, names: Float[Tensor, "vectors dim"]
     ) -> Float[Tensor, "batch vectors rows cols"]:
         """Scores in [-1, 1] of names that went through `names`."""
-        scores = names @ self.regions(images.regions).mT
+        scores = names @ self.regions(images).mT
         if images.where is not None:
             scores = scores @ images.where
         rows, _ = images.grid

@@ -1,0 +1,88 @@
+"""How well a model knows what is where, told by held-out captions alone: what `tiny` was chosen by.
+
+    python experiments/tiny_checks.py runs/tiny --captions runs/captions.jsonl \\
+        --reading similarity.calibration=none --reading side=320 window=320 stride=160
+
+Photos that the run held out are asked, each reading in turn, for
+  named   one concept that a photo's captions mention beside 19 that none of them does: the share
+          of pixels that get the one. Captions name what is there, so the others are wrong.
+  pairs   two photos side by side under a concept of each that the other's captions lack: the share
+          of pixels that get the concept of their own photo (half of it by chance).
+Concepts must be mentioned for at least 10 photos and for less than a fifth of them: what is in
+every photo tells none from another. No mask is used anywhere.
+"""
+
+import argparse
+import json
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from whatwhere.captions.sources import open_pairs, split
+from whatwhere.concepts.bank import Bank
+from whatwhere.runs.loading import load, read_recipe
+
+OTHERS = 19
+COMMON, RARE = 0.2, 10
+
+
+def mentions(pairs, bank: Bank, clean) -> list[set[int]]:
+    find = bank.matcher()
+    return [
+        {span.concept for text in sample.captions for span in find(clean(text))} for sample in pairs
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run")
+    parser.add_argument("--captions", required=True)
+    parser.add_argument("--only", default="flickr8k", help="photos whose path holds this")
+    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--reading", action="append", nargs="+", default=[], metavar="KEY=VALUE")
+    args = parser.parse_args()
+    recipe, said = read_recipe(args.run)
+    bank = Bank.parse(said["concepts"])
+    halves = split(open_pairs(args.captions), held_out=recipe.held_out, seed=0)
+    clean = load(args.run).model.text_encoder.tokenizer.clean
+    everywhere = np.zeros(len(bank))
+    for told in mentions(halves.train, bank, clean):
+        everywhere[list(told)] += 1
+    useful = set(
+        np.flatnonzero((everywhere >= RARE) & (everywhere < COMMON * len(halves.train))).tolist()
+    )
+    photos = [sample for sample in halves.held_out if args.only in sample.key]
+    told = mentions(photos, bank, clean)
+    chosen = [i for i, own in enumerate(told) if own & useful][: args.count]
+    for overrides in args.reading or [[]]:
+        segment = load(args.run, overrides=overrides)
+        draw = np.random.default_rng(0)
+        named, pairs = [], []
+        for i, j in tqdm(list(zip(chosen, np.roll(chosen, 1), strict=True)), unit=" photos"):
+            own = sorted(told[i] & useful)
+            one = int(draw.choice(own))
+            others = draw.choice(sorted(useful - told[i]), OTHERS, replace=False)
+            names = [bank.names[k] for k in (one, *others)]
+            here = photos[i].open()
+            named.append((segment(here, names).labels == 0).mean())
+            left, right = sorted((told[i] - told[j]) & useful), sorted((told[j] - told[i]) & useful)
+            if not left or not right:
+                continue
+            both = Image.new("RGB", (2 * here.width, here.height))
+            both.paste(here, (0, 0))
+            both.paste(photos[j].open().resize(here.size), (here.width, 0))
+            names = [bank.names[int(draw.choice(some))] for some in (left, right)]
+            labels = segment(both, names).labels
+            half = labels.shape[1] // 2
+            pairs.append(((labels[:, :half] == 0).mean() + (labels[:, half:] == 1).mean()) / 2)
+        found = {"named": 100 * float(np.mean(named)), "pairs": 100 * float(np.mean(pairs))}
+        spread = {
+            k: 100 * float(np.std(v) / len(v) ** 0.5)
+            for k, v in (("named", named), ("pairs", pairs))
+        }
+        print(json.dumps({"reading": overrides, **found, "standard_error": spread}))
+
+
+if __name__ == "__main__":
+    main()
