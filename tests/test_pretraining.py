@@ -7,7 +7,9 @@ import torch
 from PIL import Image
 
 from whatwhere.captions.samples import BrokenImage
-from whatwhere.pretraining import ViewBatches, Viewing
+from whatwhere.objectives.together import Together
+from whatwhere.pretraining import Learner, ViewBatches, Viewing
+from whatwhere.records import ImageFeatures, Losses
 from whatwhere.scenes.source import Scenes
 from whatwhere.scenes.world import World
 
@@ -60,6 +62,31 @@ def test_colours_change_within_bounds_and_only_when_asked():
         pictures = ViewBatches(grey, settings, seed=0)[0].views.pictures
         change = (pictures - 128 / 255).abs().max() / (128 / 255)
         assert change <= apart + 0.01 and (change > 0.02) == bool(colour)
+
+
+def test_an_encoder_looks_once_for_all_pretexts_that_ask_and_else_never():
+    seen = []
+
+    def encoder(pictures):
+        seen.append(pictures)
+        return ImageFeatures(pictures.movedim(1, -1))
+
+    def level(views, look):
+        return Losses({"level": look.features.patches.mean()})
+
+    def spread(views, look):
+        return Losses({"spread": look.features.patches.std()})
+
+    def photos(views, look):
+        return Losses({"photos": torch.tensor(float(len(views)))})
+
+    views = batches()[0].views
+    Learner(encoder, Together([photos]))(views)
+    assert seen == []
+    losses = Learner(encoder, Together([photos, level, spread]))(views)
+    assert losses.terms.keys() == {"photos", "level", "spread"} and len(seen) == 1
+    in_a_row = [view for photo in views.pictures for view in photo]
+    assert torch.equal(seen[0], torch.stack(in_a_row))
 
 
 @dataclass(frozen=True)

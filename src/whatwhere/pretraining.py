@@ -16,8 +16,7 @@ from torch.utils.data import Dataset
 
 from whatwhere.captions.batches import Pairs, in_order
 from whatwhere.captions.samples import BrokenImage
-from whatwhere.pretexts import Look
-from whatwhere.records import Losses, Views
+from whatwhere.records import Look, Losses, Views
 from whatwhere.transforms import View, random_crop, to_tensor
 
 

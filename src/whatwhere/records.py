@@ -9,11 +9,13 @@ all their synonyms).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, is_dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import torch
+from einops import rearrange
 from jaxtyping import BFloat16, Bool, Float, Int, Int8
 from torch import Tensor
 
@@ -114,6 +116,23 @@ class Views:
 
 
 @dataclass(frozen=True)
+class Look:
+    """An image encoder and the views it is to look at, once, when a pretext first asks."""
+
+    encoder: Callable[[Tensor], ImageFeatures]
+    views: Views
+
+    @property
+    def pictures(self) -> Float[Tensor, "batch_views 3 height width"]:
+        """All views of a photo in a row."""
+        return rearrange(self.views.pictures, "batch views ... -> (batch views) ...")
+
+    @cached_property
+    def features(self) -> ImageFeatures:
+        return self.encoder(self.pictures)
+
+
+@dataclass(frozen=True)
 class Pooled:
     """What a pooling makes of the features of a picture, not normalised."""
 
@@ -204,6 +223,17 @@ class ImageEncoder(Protocol):
         images: Float[Tensor, "batch 3 height width"],
         inject: dict[int, Float[Tensor, "batch extra dim"]] | None = None,
     ) -> ImageFeatures: ...
+
+
+@runtime_checkable
+class ShowsStages(Protocol):
+    """A network whose features can be seen on the way."""
+
+    def stage_maps(
+        self, pixels: Float[Tensor, "batch 3 height width"]
+    ) -> list[Float[Tensor, "batch channels rows cols"]]:
+        """What leaves each stage, from normalised pixels."""
+        ...
 
 
 @runtime_checkable

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from whatwhere.pretexts.dense_contrast import DenseContrast, same_place
-from whatwhere.records import ImageFeatures, Sizes, Views
+from whatwhere.records import ImageFeatures, Look, Sizes, Views
 from whatwhere.transforms import View
 
 ROWS, COLS, WIDTH = 4, 6, 10
@@ -26,6 +26,12 @@ def views(boxes=BOXES):
 def features(count=3):
     torch.manual_seed(0)
     return ImageFeatures(torch.randn(2 * count, ROWS, COLS, WIDTH))
+
+
+def look(features, looked=None):
+    """At views that the encoder is known to see so."""
+    looked = views() if looked is None else looked
+    return looked, Look(lambda pictures: features, looked)
 
 
 def test_a_place_is_where_the_transform_puts_its_pixel():
@@ -54,7 +60,7 @@ def test_equal_views_with_one_place_each_are_plain_contrast_of_everything():
     pretext = DenseContrast(places=1, temperature=0.2).build(Sizes(width=WIDTH))
     one = torch.randn(3, 1, 1, WIDTH)
     same = ImageFeatures(one.repeat_interleave(2, dim=0))
-    losses = pretext(views([(box, False, box, False)] * 3), same)
+    losses = pretext(*look(same, views([(box, False, box, False)] * 3)))
     for name, head in (("places", pretext.place_head), ("wholes", pretext.whole_head)):
         vectors = F.normalize(head(one.flatten(1)), dim=-1)
         expected = F.cross_entropy(vectors @ vectors.mT / 0.2, torch.arange(3))
@@ -67,16 +73,16 @@ def test_neighbours_in_the_same_photo_are_no_contrast():
     box = (0.0, 0.0, 8.0, 8.0)
     pretext = DenseContrast(places=4).build(Sizes(width=WIDTH))
     alone = ImageFeatures(torch.randn(2, 2, 2, WIDTH))
-    losses = pretext(views([(box, False, box, False)]), alone)
+    losses = pretext(*look(alone, views([(box, False, box, False)])))
     assert losses.terms["places"].item() == pytest.approx(0, abs=1e-6)
     far = ImageFeatures(torch.randn(2, 2, 3, WIDTH))
-    losses = pretext(views([(box, False, box, False)]), far)
+    losses = pretext(*look(far, views([(box, False, box, False)])))
     assert losses.terms["places"] > 0.1
 
 
 def test_views_that_share_no_place_lose_nothing_by_places_and_give_gradients():
     pretext = DenseContrast().build(Sizes(width=WIDTH))
-    losses = pretext(views(BOXES[2:] * 2), features(2))
+    losses = pretext(*look(features(2), views(BOXES[2:] * 2)))
     assert losses.terms["places"] == 0 and losses.terms["wholes"] > 0
     losses.total.backward()
     assert all(weight.grad is not None for weight in pretext.parameters())
@@ -87,7 +93,8 @@ def test_places_are_drawn_by_the_seed_and_differ_between_seeds():
     values = []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
-        values.append(pretext(views(), ImageFeatures(torch.ones(6, 4, 6, 1) * SPREAD)).total.item())
+        seen = ImageFeatures(torch.ones(6, 4, 6, 1) * SPREAD)
+        values.append(pretext(*look(seen)).total.item())
     assert values[0] == values[1] != values[2]
 
 
@@ -99,7 +106,7 @@ def test_another_number_of_views_is_refused(count):
     pretext = DenseContrast().build(Sizes(width=WIDTH))
     some = Views(torch.rand(2, count, 3, 8, 8), torch.rand(2, count, 4), torch.zeros(2, count) > 0)
     with pytest.raises(ValueError, match=r"viewing.views=2"):
-        pretext(some, ImageFeatures(torch.randn(2 * count, 2, 2, WIDTH)))
+        pretext(*look(ImageFeatures(torch.randn(2 * count, 2, 2, WIDTH)), some))
 
 
 @pytest.mark.parametrize("setting", [{"places": 0}, {"temperature": 0.0}])
@@ -111,4 +118,4 @@ def test_settings_say_what_they_take(setting):
 def test_dropped_patches_have_no_places():
     pretext = DenseContrast().build(Sizes(width=WIDTH))
     with pytest.raises(ValueError, match=r"image.patch_drop=0"):
-        pretext(views(), ImageFeatures(torch.randn(6, 1, 12, WIDTH), sampled=True))
+        pretext(*look(ImageFeatures(torch.randn(6, 1, 12, WIDTH), sampled=True)))

@@ -46,6 +46,8 @@ class Batching:
     captions  "sampled": an epoch shows every picture once, with one of its captions, drawn anew.
               "each": an epoch shows every caption once, with its picture (SimZSS on COCO), so a
               batch may hold a picture twice.
+              "joined": an epoch shows every picture once, with all its captions as one text, in
+              another order each time: what one caption leaves out, another mentions.
     crop      share of the picture's area that a random crop keeps; (1, 1) takes the centre.
     """
 
@@ -53,7 +55,7 @@ class Batching:
     size: tuple[int, int] = (224, 224)  # height, width in pixels
     crop: tuple[float, float] = (0.9, 1.0)
     mirror: bool = False
-    captions: Literal["sampled", "each"] = "sampled"
+    captions: Literal["sampled", "each", "joined"] = "sampled"
     workers: int = 0  # processes that prepare batches beside the training
 
     def __post_init__(self) -> None:
@@ -133,8 +135,7 @@ class Batches(Dataset):
                 pictures.append(picture)
                 broken += faults
             captions = self.pairs[row].captions
-            column = column if 0 <= column < len(captions) else int(draw.integers(len(captions)))
-            texts.append(self.tokenizer.clean(captions[column]))
+            texts.append(self.tokenizer.clean(self._text(captions, column, draw)))
             if self.draw_prompts is not None:
                 prompts += self.draw_prompts(self.pairs[row].key, texts[-1], draw)
             rows.append(row)
@@ -151,6 +152,14 @@ class Batches(Dataset):
             else self.tokenizer([self.tokenizer.clean(text) for text in prompts]),
         )
         return Prepared(batch, tuple(broken))
+
+    def _text(self, captions: Sequence[str], column: int, draw: np.random.Generator) -> str:
+        """The caption of this column, or what the settings make of all of them."""
+        if 0 <= column < len(captions):
+            return captions[column]
+        if self.settings.captions == "joined":
+            return " ".join(captions[i] for i in draw.permutation(len(captions)))
+        return captions[int(draw.integers(len(captions)))]
 
     def _epoch(self, epoch: int) -> np.ndarray:
         if self._order is None or self._order[0] != epoch:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypedDict
 
 import torch
 from einops import rearrange
@@ -120,13 +121,18 @@ class _Network(nn.Module):
         return maps[1:]
 
 
+class _Step(TypedDict):
+    stride: int
+    dilation: int
+
+
 class _Grid:
     """Turns strides beyond `most` into dilation, layer after layer."""
 
     def __init__(self, most: int):
         self.most, self.here, self.learned = most, 1, 1
 
-    def step(self, stride: int) -> dict[str, int]:
+    def step(self, stride: int) -> _Step:
         """Stride and dilation of a layer that has this stride in a network without dilation."""
         taken = stride if self.here * stride <= self.most else 1
         dilation = self.learned // self.here

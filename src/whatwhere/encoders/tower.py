@@ -1,6 +1,6 @@
 """What every image encoder does around its network: check the size, normalise pixels, declare."""
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -14,17 +14,6 @@ STATISTICS = {  # mean and spread of the pixels, in [0, 1], that a network was t
     "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
     "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
 }
-
-
-@runtime_checkable
-class ShowsStages(Protocol):
-    """A network whose features can be seen on the way."""
-
-    def stage_maps(
-        self, pixels: Float[Tensor, "batch 3 height width"]
-    ) -> list[Float[Tensor, "batch channels rows cols"]]:
-        """What leaves each stage, from normalised pixels."""
-        ...
 
 
 class ImageTower(nn.Module):

@@ -4,32 +4,7 @@ Settings have `build(sizes)`, where `sizes.width` is the encoder's; what is buil
 `(Views, Look)` and returns `Losses`.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
-
-from einops import rearrange
-from jaxtyping import Float
-from torch import Tensor
-
-from whatwhere.records import ImageFeatures, Views
-
-
-@dataclass(frozen=True)
-class Look:
-    """An image encoder and the views it is to look at, once, when a pretext first asks."""
-
-    encoder: Callable[[Tensor], ImageFeatures]
-    views: Views
-
-    @property
-    def pictures(self) -> Float[Tensor, "batch_views 3 height width"]:
-        """All views of a photo in a row."""
-        return rearrange(self.views.pictures, "batch views ... -> (batch views) ...")
-
-    @cached_property
-    def features(self) -> ImageFeatures:
-        return self.encoder(self.pictures)
+from whatwhere.records import ImageFeatures
 
 
 def refuse_sampled(features: ImageFeatures) -> None:

@@ -10,8 +10,8 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from whatwhere.pretexts import Look, refuse_sampled
-from whatwhere.records import Losses, Sizes, Views
+from whatwhere.pretexts import refuse_sampled
+from whatwhere.records import Look, Losses, Sizes, Views
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from whatwhere.pretexts import Look
-from whatwhere.records import Losses, Sizes, Views
+from whatwhere.records import Look, Losses, ShowsStages, Sizes, Views
 
 SEEN = 64  # batches by which a teacher's features are standardised
 
@@ -47,13 +46,11 @@ class Stagewise:
         teacher = self.teacher.build(Sizes())
         if not teacher.frozen:
             raise ValueError("a teacher does not learn; set stagewise.teacher.frozen=True")
-        try:
-            teacher.network.stage_maps
-        except AttributeError:
+        if not isinstance(getattr(teacher, "network", None), ShowsStages):
             raise ValueError(
                 f"{type(self.teacher).__name__} does not show its stages; stagewise.teacher takes "
                 "whatwhere.encoders.mobilenet_v2:MobileNetV2"
-            ) from None
+            )
         return StagewisePretext(self, teacher)
 
 
@@ -73,7 +70,7 @@ class StagewisePretext(nn.Module):
 
     def forward(self, views: Views, look: Look) -> Losses:
         encoder: Any = look.encoder
-        stages = encoder.trunk.stages
+        stages = self._stages(encoder)
         targets = self._targets(look.pictures)
         fed = encoder.normalized(look.pictures)
         losses = []
@@ -88,6 +85,17 @@ class StagewisePretext(nn.Module):
             fed = target if self.settings.feed == "teacher" else found
         report = {f"stage_{i}": loss.detach() for i, loss in enumerate(losses)}
         return Losses({"stagewise": self.settings.weight * torch.stack(losses).sum()}, report)
+
+    def _stages(self, encoder: Any) -> nn.ModuleList:
+        stages = getattr(getattr(encoder, "network", None), "stages", None)
+        if not isinstance(stages, nn.ModuleList) or len(stages) != len(self.widths):
+            count = len(stages) if isinstance(stages, nn.ModuleList) else "no"
+            raise ValueError(
+                f"the image encoder has {count} stages to teach and the teacher "
+                f"{len(self.widths)}; set image=whatwhere.encoders.compact:Compact, whose stages "
+                "are MobileNetV2's"
+            )
+        return stages
 
     @torch.no_grad()
     def _targets(
