@@ -71,6 +71,18 @@ def test_every_caption_may_be_a_sample_of_its_own(tmp_path):
     assert sorted(met) == [(i, j) for i, s in enumerate(pairs) for j in range(len(s.captions))]
 
 
+def test_joined_captions_are_all_of_a_picture_in_changing_order(tmp_path):
+    pairs = pairs_of(tmp_path, 6)
+    here = batches(pairs, replace(SETTINGS, captions="joined"))
+    row = max(range(6), key=lambda row: len(pairs[row].captions))
+    captions = pairs[row].captions
+    drawn = {here._text(captions, -1, np.random.default_rng(seed)) for seed in range(20)}
+    assert len(captions) > 1 and len(drawn) > 1
+    for text in drawn:
+        assert len(text) == len(" ".join(captions)) and all(c in text for c in captions)
+    assert here.steps_per_epoch == 1
+
+
 def test_two_processes_share_one_big_batch(tmp_path):
     pairs = pairs_of(tmp_path, 13)
     whole = batches(pairs)

@@ -30,8 +30,7 @@ def a_case(rows=(0, 1, 2, 3)):
     and twice in the last."""
     phrases = [(0, 4, (1, 2)), (0, 1, (4,)), (2, 7, (1,)), (3, 4, (1, 2, 3)), (3, 2, (5,))]
     phrases += [(3, 4, (4,))]
-    kept = [(rows.index(row), *rest) for row, *rest in phrases if row in rows]
-    kept.sort(key=lambda phrase: phrase[0])
+    kept = sorted((rows.index(row), c, words) for row, c, words in phrases if row in rows)
     covered = [(i, word) for i, (_, _, words) in enumerate(kept) for word in words]
     torch.manual_seed(0)
     regions = F.normalize(torch.randn(4, REGIONS, DIM), dim=-1)[list(rows)]
