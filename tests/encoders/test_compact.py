@@ -111,3 +111,19 @@ def test_another_stride_is_refused():
 def test_injecting_tokens_is_refused_with_a_reason():
     with pytest.raises(ValueError, match="convolutional"):
         Compact().build(RANDOM)(torch.rand(1, 3, 32, 48), {2: torch.rand(1, 2, 1280)})
+
+
+def test_a_shrunk_picture_is_the_mean_of_its_pixels_on_the_same_grid_of_patches():
+    torch.manual_seed(0)
+    plain, shrunk = (
+        Compact(stride=s, shrink=k, frozen=False).build(Sizes()).eval()
+        for s, k in ((16, 1), (8, 2))
+    )
+    finer = Compact(stride=8, frozen=False).build(Sizes()).eval()
+    finer.load_state_dict(shrunk.state_dict())
+    images = torch.rand(1, 3, 64, 96)
+    assert shrunk.grid(64, 96) == plain.grid(64, 96) == (4, 6)
+    means = images.unfold(2, 2, 2).unfold(3, 2, 2).mean(dim=(-1, -2))
+    torch.testing.assert_close(shrunk(images).patches, finer(means).patches)
+    with pytest.raises(ValueError, match="take 1"):
+        Compact(shrink=0).build(Sizes())

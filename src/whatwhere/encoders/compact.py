@@ -41,15 +41,22 @@ class Compact:
     Its first two stages are full convolutions, which two CPU cores compute faster than channelwise
     ones of the same size. Strides beyond `stride` become dilation, as in `MobileNetV2`. `weights`
     is a file of `whatwhere pretrain`.
+
+    `shrink` averages so many pixels each way into one before the first layer. A photo that is read
+    at twice the size of the pictures that were learned from shows things twice as large; halved,
+    with half the stride, they are as they were, on the same grid of patches.
     """
 
     weights: str | None = None
     stride: int = 16
+    shrink: int = 1
     frozen: bool = True
 
     def build(self, sizes: Sizes) -> ImageTower:
         if self.stride not in (8, 16, 32):
             raise ValueError(f"stride {self.stride} is not one of 8, 16, 32")
+        if self.shrink < 1:
+            raise ValueError(f"image.shrink={self.shrink}; take 1 (as it is) or more")
         if self.frozen and self.weights is None and sizes.pretrained:
             raise ValueError(
                 "a frozen compact tower without weights shows noise; set image.weights=FILE (of "
@@ -66,10 +73,11 @@ class Compact:
             trunk,
             mean=mean,
             std=std,
-            patch=self.stride,
-            size=224,
+            patch=self.stride * self.shrink,
+            size=224 * self.shrink,
             width=LAST,
             frozen=self.frozen,
+            shrink=self.shrink,
         )
 
 

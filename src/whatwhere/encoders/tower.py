@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -38,12 +39,13 @@ class ImageTower(nn.Module):
         width: int,
         frozen: bool,
         any_size: bool = True,
+        shrink: int = 1,
     ):
         super().__init__()
         self.trunk = Frozen(trunk) if frozen else trunk
         self.mean, self.std = mean, std
         self.patch, self.size, self.width, self.frozen = patch, size, width, frozen
-        self.any_size = any_size
+        self.any_size, self.shrink = any_size, shrink
         self.register_buffer("_mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("_std", torch.tensor(std).view(3, 1, 1), persistent=False)
 
@@ -85,8 +87,10 @@ class ImageTower(nn.Module):
 
     def normalized(
         self, images: Float[Tensor, "batch 3 height width"]
-    ) -> Float[Tensor, "batch 3 height width"]:
+    ) -> Float[Tensor, "batch 3 seen_height seen_width"]:
         """Pixels as the network was made for them."""
+        if self.shrink > 1:
+            images = F.avg_pool2d(images, self.shrink)
         return (images - self._mean) / self._std
 
 

@@ -45,12 +45,7 @@ def calibrate(
             "reading.background.rule=score",
             f"reading.background.threshold={learned.threshold:.4f}",
         ]
-        recipe = override(restored.recipe, rule)
         said = {k: v for k, v in restored.said.items() if k not in ("format", "step")}
-        checkpoints.pack(
-            Path(out).expanduser(),
-            restored.said["step"],
-            restored.step,
-            said | {"recipe": to_json(recipe)},
-        )
+        said |= {"recipe": to_json(override(restored.recipe, rule))}
+        checkpoints.pack(Path(out).expanduser(), restored.said["step"], restored.step, said)
     return learned

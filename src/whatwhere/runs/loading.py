@@ -88,8 +88,9 @@ def load(
     `name` is one of `whatwhere.models`, the folder of a training run or of one checkpoint, or a
     released file.
     `overrides` change how photos are read: `load("runs/mine", overrides=["reading.side=640"])`;
-    settings of `reading` and of `similarity`, whose calibration may be changed after training, and
-    `text.source`, the folder with the tokenizer.
+    settings of `reading` and of `similarity`, whose calibration may be changed after training,
+    `text.source`, the folder with the tokenizer, and the grid of a convolutional tower,
+    `image.stride` and `image.shrink`.
     `imports` are modules or files with parts of your own that the checkpoint's recipe uses.
     """
     restored = restore(name, overrides=overrides, imports=imports)
@@ -100,10 +101,12 @@ def _from_run(path: Path, overrides: Sequence[str]) -> Restored:
     folder = checkpoints.newest(path)
     stored, said = read_recipe(folder)
     recipe = override(stored, overrides)
-    if not _differ_only_in(stored, recipe, "reading", "similarity", "text.source"):
+    free = ("reading", "similarity", "text.source", "image.stride", "image.shrink")
+    if not _differ_only_in(stored, recipe, *free):
         raise ValueError(
             "after training only settings of reading and similarity can be changed, such as "
-            "reading.side=640 or similarity.calibration=centred, and text.source"
+            "reading.side=640 or similarity.calibration=centred, and text.source, and of a "
+            "convolutional tower image.stride and image.shrink, which no weight depends on"
         )
     step = build(recipe, concepts=len(said["concepts"]), pretrained=False)
     checkpoints.read_weights(folder, step)

@@ -37,8 +37,8 @@ def learn_threshold(segment: Segmenter, pairs: Pairs, bank: Bank, *, seed: int =
     """The threshold of the background rule "score", from pictures not trained on.
 
     Each picture is asked twice: under one concept that its captions mention, whose score is taken
-    where it is higher than in all but the best 3 % of pixels, and under 20 that they do not
-    mention, where each of 256 pixels gives its best score.
+    where it is higher than in all but the best 3 % of pixels, and under 20 (or as many as there
+    are) that they do not mention, where each of 256 pixels gives its best score.
     """
     shown, absent = [], []
     pictures = 0
@@ -50,7 +50,7 @@ def learn_threshold(segment: Segmenter, pairs: Pairs, bank: Bank, *, seed: int =
         draw = np.random.default_rng((seed, number))
         own = [row for row in mentioned if known[row]]
         others = np.setdiff1d(np.flatnonzero(known), mentioned)
-        if not own or len(others) < TOGETHER:
+        if not own or not len(others):
             continue
         try:
             looked = segment.look(sample.open())
@@ -59,8 +59,8 @@ def learn_threshold(segment: Segmenter, pairs: Pairs, bank: Bank, *, seed: int =
         one = [int(draw.choice(own))]
         best, _, _ = segment.best(looked, vectors[one], rows[:1])
         shown.append(float(torch.quantile(_few(best, draw), 1 - SHARE)))
-        some = draw.choice(others, TOGETHER, replace=False)
-        best, _, _ = segment.best(looked, vectors[some], rows[:TOGETHER])
+        some = draw.choice(others, min(TOGETHER, len(others)), replace=False)
+        best, _, _ = segment.best(looked, vectors[some], rows[: len(some)])
         absent.append(_few(best, draw).cpu().numpy())
         pictures += 1
     if pictures == 0:
