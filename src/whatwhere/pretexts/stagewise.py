@@ -31,10 +31,12 @@ class Stagewise:
     square, so about 1 before anything is learned.
 
     teacher   settings of a frozen image encoder with stages of the student's widths and grids
+    hints     weight of every stage but the last, which alone is read in the end
     """
 
     teacher: Any = None
     feed: Literal["teacher", "own"] = "teacher"
+    hints: float = 1.0
     weight: float = 1.0
 
     def build(self, sizes: Sizes) -> StagewisePretext:
@@ -84,7 +86,8 @@ class StagewisePretext(nn.Module):
             losses.append(F.mse_loss(found.float(), target))
             fed = target if self.settings.feed == "teacher" else found
         report = {f"stage_{i}": loss.detach() for i, loss in enumerate(losses)}
-        return Losses({"stagewise": self.settings.weight * torch.stack(losses).sum()}, report)
+        loss = losses[-1] + self.settings.hints * torch.stack(losses[:-1]).sum()
+        return Losses({"stagewise": self.settings.weight * loss}, report)
 
     def _stages(self, encoder: Any) -> nn.ModuleList:
         stages = getattr(getattr(encoder, "network", None), "stages", None)

@@ -41,19 +41,17 @@ stages = Pretraining(
     ),
 )
 
-# From end to end, then with the fine grid on which photos are read.
+# From end to end; then for what leaves the last stage, which is all that is read.
 tower = replace(
     stages,
     pretexts=(Stagewise(teacher=MobileNetV2(stride=32), feed="own"),),
     viewing=replace(stages.viewing, batch=64),
     training=replace(stages.training, lr=3e-3, steps=2200, checkpoint_every=200),
 )
-fine = replace(
+last = replace(
     tower,
-    image=Compact(stride=16, frozen=False),
-    pretexts=(Stagewise(teacher=MobileNetV2(stride=16), feed="own"),),
-    viewing=replace(tower.viewing, batch=32, size=(160, 160)),
-    training=replace(tower.training, lr=1e-3, steps=800),
+    pretexts=(Stagewise(teacher=MobileNetV2(stride=32), feed="own", hints=0.1),),
+    training=replace(tower.training, lr=2e-3, steps=1400),
 )
 
 # A word is one vector, wherever it stands: a name is read as what its words are in captions.
