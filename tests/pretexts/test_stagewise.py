@@ -15,7 +15,7 @@ from whatwhere.encoders.compact import Compact
 from whatwhere.encoders.conv import Conv
 from whatwhere.encoders.mobilenet_v2 import MobileNetV2
 from whatwhere.encoders.tower import ImageTower
-from whatwhere.pretexts.stagewise import SEEN, Stagewise
+from whatwhere.pretexts.stagewise import SEEN, Stagewise, class_divergence
 from whatwhere.recipes import Pretraining, load, override
 from whatwhere.records import ImageFeatures, Look, Sizes, Views
 from whatwhere.runs.pretraining import run_pretraining
@@ -261,3 +261,29 @@ def test_a_tower_learns_its_stages_first_and_then_as_a_whole(weights, tmp_path):
     moved = load_file(whole.weights)
     assert not torch.equal(moved["stages.0.0.0.weight"], learned["stages.0.0.0.weight"])
     assert {f"stage_{i}" for i in range(7)} <= stages.report.keys() & whole.report.keys()
+
+
+def test_classes_are_told_apart_as_the_teacher_tells_them():
+    torch.manual_seed(0)
+    own, teachers = torch.rand(3, 5, 1, 2), torch.rand(3, 5, 1, 2)
+    kernel, bias = torch.randn(4, 5), torch.randn(4)
+    found = class_divergence(own, teachers, kernel=kernel, bias=bias)
+    expected = 0.0
+    for picture in range(3):
+        looks = [
+            (maps[picture].mean(dim=(1, 2)), *maps[picture, :, 0].T) for maps in (own, teachers)
+        ]
+        apart = []
+        for mine, wanted in zip(*looks, strict=True):
+            p, q = ((kernel @ x + bias).softmax(0) for x in (wanted, mine))
+            apart.append((p * (p / q).log()).sum().item())
+        expected += (apart[0] + (apart[1] + apart[2]) / 2) / 3
+    assert found.item() == pytest.approx(expected, rel=1e-4)
+    same = class_divergence(teachers, teachers, kernel=kernel, bias=bias)
+    assert same.item() == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("setting", [{"classes": 1.0}, {"classifier": "somewhere.safetensors"}])
+def test_classes_need_a_classifier_and_the_other_way_round(setting, weights):
+    with pytest.raises(ValueError, match="go together"):
+        Stagewise(teacher=MobileNetV2(weights=str(weights)), **setting).build(SIZES)

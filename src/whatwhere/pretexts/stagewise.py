@@ -11,8 +11,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from whatwhere.records import Look, Losses, ShowsStages, Sizes, Views
+from whatwhere.weights import read, tensor_of
 
 SEEN = 64  # batches by which a teacher's features are standardised
+PLACES = 3  # of each picture that are classified
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,18 @@ class Stagewise:
 
     teacher   settings of a frozen image encoder with stages of the student's widths and grids
     hints     weight of every stage but the last, which alone is read in the end
+    classes   weight of the teacher's classes: its classifier must give the student's features the
+              shares that it gives its own, for the whole picture and for a few of its places
+              (knowledge distillation, arXiv 1503.02531). That tells which differences between
+              features matter. `classifier` is a file with the tensors classifier.1.weight and
+              classifier.1.bias
     """
 
     teacher: Any = None
     feed: Literal["teacher", "own"] = "teacher"
     hints: float = 1.0
+    classes: float = 0.0
+    classifier: str | None = None
     weight: float = 1.0
 
     def build(self, sizes: Sizes) -> StagewisePretext:
@@ -53,6 +62,11 @@ class Stagewise:
                 f"{type(self.teacher).__name__} does not show its stages; stagewise.teacher takes "
                 "whatwhere.encoders.mobilenet_v2:MobileNetV2"
             )
+        if (self.classes > 0) != (self.classifier is not None):
+            raise ValueError(
+                "stagewise.classes and stagewise.classifier go together; give a weight above 0 and "
+                "a file with the teacher's classifier, or neither"
+            )
         return StagewisePretext(self, teacher)
 
 
@@ -68,7 +82,11 @@ class StagewisePretext(nn.Module):
             _Standard(width, centred=not last)
             for width, last in zip(self.widths, ends, strict=True)
         )
-        self._teacher = (teacher,)  # in a tuple, so that no checkpoint holds its weights
+        # In tuples, so that no checkpoint holds the teacher's weights.
+        self._teacher = (teacher,)
+        self._classifier = (
+            () if settings.classifier is None else (_classifier(settings.classifier),)
+        )
 
     def forward(self, views: Views, look: Look) -> Losses:
         encoder: Any = look.encoder
@@ -87,7 +105,15 @@ class StagewisePretext(nn.Module):
             fed = target if self.settings.feed == "teacher" else found
         report = {f"stage_{i}": loss.detach() for i, loss in enumerate(losses)}
         loss = losses[-1] + self.settings.hints * torch.stack(losses[:-1]).sum()
-        return Losses({"stagewise": self.settings.weight * loss}, report)
+        terms = {"stagewise": self.settings.weight * loss}
+        if self._classifier:
+            spread = self.standards[-1].spread()[:, None, None]
+            kernel, bias = (tensor.to(spread.device) for tensor in self._classifier[0])
+            apart = class_divergence(
+                found.float() * spread, targets[-1] * spread, kernel=kernel, bias=bias
+            )
+            terms["classes"] = self.settings.classes * apart
+        return Losses(terms, report)
 
     def _stages(self, encoder: Any) -> nn.ModuleList:
         stages = getattr(getattr(encoder, "network", None), "stages", None)
@@ -111,6 +137,30 @@ class StagewisePretext(nn.Module):
         return [standard(some.float()) for standard, some in zip(self.standards, maps, strict=True)]
 
 
+def class_divergence(
+    own: Float[Tensor, "batch channels rows cols"],
+    teachers: Float[Tensor, "batch channels rows cols"],
+    *,
+    kernel: Float[Tensor, "classes channels"],
+    bias: Float[Tensor, " classes"],
+) -> Float[Tensor, ""]:
+    """Divergence of a classifier's shares, in nats: of the whole picture and of a few places."""
+    places = torch.randperm(own.shape[2] * own.shape[3], device=own.device)[:PLACES]
+
+    def shares(maps: Tensor) -> Tensor:
+        flat = maps.flatten(2)
+        looked = torch.cat([flat.mean(dim=2, keepdim=True), flat[..., places]], dim=2)
+        return F.linear(looked.mT, kernel, bias).log_softmax(dim=-1)
+
+    apart = F.kl_div(shares(own), shares(teachers), log_target=True, reduction="none").sum(dim=-1)
+    return apart[:, 0].mean() + apart[:, 1:].mean()
+
+
+def _classifier(path: str) -> tuple[Tensor, Tensor]:
+    state = read(path)
+    return tensor_of(state, "classifier.1.weight"), tensor_of(state, "classifier.1.bias")
+
+
 class _Standard(nn.Module):
     """Channels with mean 0 and variance 1 over the first batches; as fixed afterwards."""
 
@@ -132,6 +182,8 @@ class _Standard(nn.Module):
             self.seen += 1
             self.mean.lerp_(maps.mean(dim=(0, 2, 3)), 1 / self.seen.item())
             self.square.lerp_(maps.square().mean(dim=(0, 2, 3)), 1 / self.seen.item())
-        spread = (self.square - self.mean.square()).clamp(min=0).sqrt() + 1e-3
         mean = self.mean if self.centred else torch.zeros_like(self.mean)
-        return (maps - mean[:, None, None]) / spread[:, None, None]
+        return (maps - mean[:, None, None]) / self.spread()[:, None, None]
+
+    def spread(self) -> Float[Tensor, " channels"]:
+        return (self.square - self.mean.square()).clamp(min=0).sqrt() + 1e-3

@@ -1,14 +1,18 @@
 """The embedded model: a tower that learns from photos and a larger network, words from captions.
 
-Two CPU cores train it in about three hours, in three runs; each goes on with --resume:
+Two CPU cores train it within two hours, in runs that go on with --resume if they are stopped:
 
     whatwhere pretrain tiny-stages --photos PHOTOS --out runs/stages \\
         --set stagewise.teacher.weights=mobilenet_v2.safetensors
     whatwhere pretrain tiny-tower --photos PHOTOS --out runs/tower \\
         --set stagewise.teacher.weights=mobilenet_v2.safetensors \\
         image.weights=runs/stages/image.safetensors
+    whatwhere pretrain tiny-last --photos PHOTOS --out runs/last \\
+        --set stagewise.teacher.weights=mobilenet_v2.safetensors \\
+        image.weights=runs/tower/image.safetensors \\
+        stagewise.classes=0.3 stagewise.classifier=mobilenet_v2.safetensors
     whatwhere train tiny --captions CAPTIONS --out runs/tiny \\
-        --set image.weights=runs/tower/image.safetensors
+        --set image.weights=runs/last/image.safetensors
 
 What the shipped weights saw, and what they can and cannot do: models/tiny/README.md. What was
 tried on the way: experiments/LOG.md.
@@ -51,7 +55,7 @@ tower = replace(
 last = replace(
     tower,
     pretexts=(Stagewise(teacher=MobileNetV2(stride=32), feed="own", hints=0.1),),
-    training=replace(tower.training, lr=2e-3, steps=1400),
+    training=replace(tower.training, lr=2e-3, steps=1300),
 )
 
 # A word is one vector, wherever it stands: a name is read as what its words are in captions.
