@@ -232,10 +232,10 @@ def test_a_teacher_is_needed_is_frozen_and_shows_its_stages(teacher, said):
 
 
 def test_a_tower_learns_its_stages_first_and_then_as_a_whole(weights, tmp_path):
-    photos = []
-    for number, scene in enumerate(Scenes(World(height=64, width=64), count=4)):
-        photos.append(tmp_path / f"{number}.png")
-        scene.open().save(photos[-1])
+    scenes = Scenes(World(height=64, width=64), count=4)
+    photos = [tmp_path / f"{number}.png" for number in range(len(scenes))]
+    for number, photo in enumerate(photos):
+        scenes[number].open().save(photo)
 
     def run(name, *settings):
         small = (
