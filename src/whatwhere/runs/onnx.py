@@ -58,9 +58,13 @@ def write(
             warnings.warn(f"without text.onnx: {error}", stacklevel=2)
         if names is not None:
             _write_names(model, reading, names, folder)
-        page = Template(PAGE.read_text(encoding="utf-8"))
-        (folder / "README.md").write_text(page.substitute(_facts(model, reading)), encoding="utf-8")
+        (folder / "README.md").write_text(page(model, reading), encoding="utf-8")
         folder.rename(target)
+
+
+def page(model: Model, reading: Reading) -> str:
+    """How the files are used, with code that segments a photo without whatwhere and torch."""
+    return Template(PAGE.read_text(encoding="utf-8")).substitute(_facts(model, reading))
 
 
 def image_side(model: Model, file: Path) -> None:
