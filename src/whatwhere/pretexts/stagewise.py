@@ -107,7 +107,8 @@ class StagewisePretext(nn.Module):
         loss = losses[-1] + self.settings.hints * torch.stack(losses[:-1]).sum()
         terms = {"stagewise": self.settings.weight * loss}
         if self._classifier:
-            spread = self.standards[-1].spread()[:, None, None]
+            standard: Any = self.standards[-1]
+            spread = standard.spread()[:, None, None]
             kernel, bias = (tensor.to(spread.device) for tensor in self._classifier[0])
             apart = class_divergence(
                 found.float() * spread, targets[-1] * spread, kernel=kernel, bias=bias
