@@ -7,7 +7,7 @@ from pathlib import Path
 
 from whatwhere.captions.sources import open_pairs, split
 from whatwhere.concepts.bank import Bank
-from whatwhere.recipes import override, to_json
+from whatwhere.recipes import Recipe, override, paths, to_json
 from whatwhere.runs.loading import restore
 from whatwhere.runs.thresholds import Learned, learn_threshold
 from whatwhere.segmenter import Segmenter
@@ -45,7 +45,14 @@ def calibrate(
             "reading.background.rule=score",
             f"reading.background.threshold={learned.threshold:.4f}",
         ]
+        recipe = override(restored.recipe, [*rule, *_elsewhere(restored.recipe)])
         said = {k: v for k, v in restored.said.items() if k not in ("format", "step")}
-        said |= {"recipe": to_json(override(restored.recipe, rule))}
+        said |= {"recipe": to_json(recipe), "captions": Path(captions).name}
         checkpoints.pack(Path(out).expanduser(), restored.said["step"], restored.step, said)
     return learned
+
+
+def _elsewhere(recipe: Recipe) -> list[str]:
+    """Settings without files that only the machine has that trained it; the weights are here."""
+    files = [path for path, value in paths(recipe).items() if path[-1] == "weights" and value]
+    return [f"{'.'.join(path)}=none" for path in (*files, ("caching", "folder"))]
