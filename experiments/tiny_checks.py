@@ -8,6 +8,9 @@ Photos that the run held out are asked, each reading in turn, for
           of pixels that get the one. Captions name what is there, so the others are wrong.
   pairs   two photos side by side under a concept of each that the other's captions lack: the share
           of pixels that get the concept of their own photo (half of it by chance).
+  told    all concepts (3 or more) that a photo's captions mention beside as many that they do not:
+          the share of the mentioned that get 2 % of the pixels or more, less that of the others.
+          A reading that gives a photo to one name finds few of its concepts.
 Concepts must be mentioned for at least 10 photos and for less than a fifth of them: what is in
 every photo tells none from another. No mask is used anywhere.
 """
@@ -25,6 +28,7 @@ from whatwhere.runs.loading import load, read_recipe
 
 OTHERS = 19
 COMMON, RARE = 0.2, 10
+SEEN = 0.02
 
 
 def mentions(pairs, bank: Bank, clean) -> list[set[int]]:
@@ -58,7 +62,7 @@ def main() -> None:
     for overrides in args.reading or [[]]:
         segment = load(args.run, overrides=overrides)
         draw = np.random.default_rng(0)
-        named, pairs = [], []
+        named, pairs, several = [], [], []
         for i, j in tqdm(list(zip(chosen, np.roll(chosen, 1), strict=True)), unit=" photos"):
             own = sorted(told[i] & useful)
             one = int(draw.choice(own))
@@ -66,6 +70,12 @@ def main() -> None:
             names = [bank.names[k] for k in (one, *others)]
             here = photos[i].open()
             named.append((segment(here, names).labels == 0).mean())
+            if len(own) >= 3:
+                absent = draw.choice(sorted(useful - told[i]), len(own), replace=False)
+                names = [bank.names[k] for k in (*own, *absent)]
+                labels = segment(here, names).labels
+                seen = np.bincount(labels.ravel(), minlength=len(names)) >= SEEN * labels.size
+                several.append(seen[: len(own)].mean() - seen[len(own) :].mean())
             left, right = sorted((told[i] - told[j]) & useful), sorted((told[j] - told[i]) & useful)
             if not left or not right:
                 continue
@@ -76,12 +86,10 @@ def main() -> None:
             labels = segment(both, names).labels
             half = labels.shape[1] // 2
             pairs.append(((labels[:, :half] == 0).mean() + (labels[:, half:] == 1).mean()) / 2)
-        found = {"named": 100 * float(np.mean(named)), "pairs": 100 * float(np.mean(pairs))}
-        spread = {
-            k: 100 * float(np.std(v) / len(v) ** 0.5)
-            for k, v in (("named", named), ("pairs", pairs))
-        }
-        print(json.dumps({"reading": overrides, **found, "standard_error": spread}))
+        found = {"named": named, "pairs": pairs, "told": several}
+        means = {k: round(100 * float(np.mean(v)), 1) for k, v in found.items()}
+        errors = {k: round(100 * float(np.std(v) / len(v) ** 0.5), 1) for k, v in found.items()}
+        print(json.dumps({"reading": overrides, **means, "standard_errors": errors}))
 
 
 if __name__ == "__main__":

@@ -59,6 +59,6 @@ class Projection(nn.Module):
             with torch.no_grad():
                 unbiased = variance * (count / max(count - 1, 1))
                 for old, new in zip(running, (mean, unbiased), strict=True):
-                    old.lerp_(new, norm.momentum)
+                    old.lerp_(new.to(old.dtype), norm.momentum)
         scale = norm.weight * (variance + norm.eps).rsqrt()
         return scale, norm.bias - mean * scale

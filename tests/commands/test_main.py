@@ -37,7 +37,7 @@ def test_every_command_shows_an_example_of_itself(verb, capsys):
     ("argv", "said"),
     [
         (["trian"], "no command is called 'trian'; did you mean train?"),
-        (["fly"], "no command is called 'fly' (there are curate, demo, evaluate"),
+        (["fly"], "no command is called 'fly' (there are calibrate, curate, demo"),
         (["train", "scenes", "--otu", "x"], "unrecognized arguments: --otu x"),
         (["train"], "the following arguments are required: recipe"),
     ],

@@ -38,7 +38,7 @@ def unit(x):
 
 
 def close(found, expected, *, rtol=1e-4, atol=1e-5):
-    assert_close(found.reshape(expected.shape), expected, rtol=rtol, atol=atol)
+    assert_close(found.reshape(expected.shape).to(expected.dtype), expected, rtol=rtol, atol=atol)
 
 
 def the_step(golden):
@@ -191,10 +191,11 @@ def test_golden_groupvit_losses(tmp_path):
 
 def test_golden_groupvit_training_step():
     golden = the_golden("in.seg*", TEXT, LOSS, *IMAGE, *READ)
-    step: Any = the_step(golden).train()
+    # In float64: in float32 the last digits depend on the processor's kernels by more than 1e-6.
+    step: Any = the_step(golden).train().double()
     model, ids = step.model, golden["in.text_tokens"]
-    pixels = golden["in.image"].clone().requires_grad_()
-    noise = [golden[f"train.gumbel_stage{i}"] for i in range(len(model.pool.layers) - 1)]
+    pixels = golden["in.image"].double().requires_grad_()
+    noise = [golden[f"train.gumbel_stage{i}"].double() for i in range(len(model.pool.layers) - 1)]
     with Watched(model.pool) as watched:
         pooled = model.pool(model.image_encoder.trunk(pixels), noise)
     close(watched.normed[0], golden["train.feat"])
