@@ -50,6 +50,26 @@ def test_context_gives_every_region_so_much_of_its_picture():
             torch.testing.assert_close(found[picture, :, patch // 5, patch % 5], expected)
 
 
+def test_smoothing_averages_a_patch_with_those_around_it():
+    torch.manual_seed(0)
+    images, names = images_of(torch.randn(2, 15, 4), (3, 5)), unit(torch.randn(6, 4))
+    found = Readout(4, calibration="none", momentum=0.9, smooth=3).dense(images, names)
+    patches = images.regions.view(2, 3, 5, 4)
+    for row in range(3):
+        for col in range(5):
+            around = patches[:, max(row - 1, 0) : row + 2, max(col - 1, 0) : col + 2]
+            expected = unit(around.mean(dim=(1, 2))) @ names.mT
+            torch.testing.assert_close(found[:, :, row, col], expected)
+
+
+def test_smoothing_needs_a_middle_and_neighbours():
+    with pytest.raises(ValueError, match="odd number"):
+        Readout(4, calibration="none", momentum=0.9, smooth=2)
+    grouped = images_of(torch.randn(2, 7, 4), (3, 5), torch.rand(2, 7, 15))
+    with pytest.raises(ValueError, match="have no neighbours"):
+        Readout(4, calibration="none", momentum=0.9, smooth=3).regions(grouped)
+
+
 def test_centring_takes_away_what_all_have_in_common():
     """Regions and captions that share one strong direction each score as if they did not."""
     torch.manual_seed(0)

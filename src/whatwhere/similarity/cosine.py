@@ -14,6 +14,7 @@ class Cosine:
     calibration: Calibration = "none"
     momentum: float = 0.99
     context: float = 0.0
+    smooth: int = 1
 
     def build(self, sizes: Sizes) -> "CosineSimilarity":
         readout = Readout(
@@ -21,6 +22,7 @@ class Cosine:
             calibration=self.calibration,
             momentum=self.momentum,
             context=self.context,
+            smooth=self.smooth,
         )
         return CosineSimilarity(readout)
 

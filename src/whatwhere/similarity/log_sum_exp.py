@@ -34,6 +34,7 @@ class LogSumExp:
     calibration: Calibration = "none"
     momentum: float = 0.99
     context: float = 0.0
+    smooth: int = 1
 
     def build(self, sizes: Sizes) -> "LogSumExpSimilarity":
         readout = Readout(
@@ -41,6 +42,7 @@ class LogSumExp:
             calibration=self.calibration,
             momentum=self.momentum,
             context=self.context,
+            smooth=self.smooth,
         )
         return LogSumExpSimilarity(self.temperature, readout)
 

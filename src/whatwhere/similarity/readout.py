@@ -22,7 +22,10 @@ class Readout(nn.Module):
     every patch; without it the map shows differences between patches. No label is used.
 
     `context` adds so much of the whole picture's vector (the window's, where photos are read in
-    windows) to each region's: where a region says little, what the picture is of decides.
+    windows) to each region's: where a region says little, what the picture is of decides. `smooth`
+    averages each patch with those around it in a square of so many patches, which a grid needs that
+    dilation made finer than the one that the tower learned on: its patches come in turns from grids
+    that knew nothing of one another.
     """
 
     region_mean: Float[Tensor, " dim"]
@@ -30,10 +33,19 @@ class Readout(nn.Module):
     seen: Float[Tensor, ""]
 
     def __init__(
-        self, dim: int, *, calibration: Calibration, momentum: float, context: float = 0.0
+        self,
+        dim: int,
+        *,
+        calibration: Calibration,
+        momentum: float,
+        context: float = 0.0,
+        smooth: int = 1,
     ):
         super().__init__()
-        self.calibration, self.momentum, self.context = calibration, momentum, context
+        if smooth < 1 or smooth % 2 == 0:
+            raise ValueError(f"similarity.smooth={smooth}; take an odd number of patches from 1 on")
+        self.calibration, self.momentum = calibration, momentum
+        self.context, self.smooth = context, smooth
         self.register_buffer("region_mean", torch.zeros(dim))
         self.register_buffer("caption_mean", torch.zeros(dim))
         self.register_buffer("seen", torch.zeros(()))  # batches so far
@@ -58,11 +70,25 @@ class Readout(nn.Module):
     def regions(self, images: EncodedImages) -> Float[Tensor, "batch regions dim"]:
         """Unit vectors of regions with their picture's share, calibrated."""
         vectors = images.regions
+        if self.smooth > 1:
+            vectors = self._smoothed(images)
         if self.context:
             vectors = F.normalize(vectors + self.context * images.image[:, None], dim=-1)
         if self.calibration == "none":
             return vectors
         return F.normalize(vectors - self.region_mean, dim=-1)
+
+    def _smoothed(self, images: EncodedImages) -> Float[Tensor, "batch regions dim"]:
+        if images.where is not None:
+            raise ValueError(
+                "groups of patches have no neighbours to be averaged with; set similarity.smooth=1"
+            )
+        rows, _ = images.grid
+        maps = rearrange(images.regions, "b (rows cols) dim -> b dim rows cols", rows=rows)
+        around = F.avg_pool2d(
+            maps, self.smooth, stride=1, padding=self.smooth // 2, count_include_pad=False
+        )
+        return F.normalize(rearrange(around, "b dim rows cols -> b (rows cols) dim"), dim=-1)
 
     def dense(
         self, images: EncodedImages, names: Float[Tensor, "vectors dim"]
