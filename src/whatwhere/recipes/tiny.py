@@ -17,8 +17,8 @@ Two CPU cores train it within two hours, in runs that go on with --resume if the
         --set image.stride=8 image.shrink=2 similarity.context=0.5 similarity.smooth=3
 
 The captions of the shipped weights were put together by experiments/tiny_captions.py; a folder of
-your own will do. What the shipped weights saw, and what they can and cannot do: models/tiny/README.md. What was
-tried on the way: experiments/LOG.md.
+your own will do. What those weights saw, and what they can and cannot do: models/tiny/README.md.
+What was tried on the way: experiments/LOG.md.
 """
 
 from dataclasses import replace
