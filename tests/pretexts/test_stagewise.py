@@ -152,8 +152,7 @@ def test_the_first_batches_say_what_mean_and_spread_are():
 
     @torch.no_grad()
     def taught(pictures, stage):
-        with torch.autocast("cpu", torch.bfloat16):
-            maps = teacher.network.stage_maps(teacher.normalized(pictures))[stage]
+        maps = teacher.network.stage_maps(teacher.normalized(pictures))[stage]
         return rearrange(maps.double(), "batch width rows cols -> (batch rows cols) width").numpy()
 
     expected = []

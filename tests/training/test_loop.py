@@ -12,7 +12,7 @@ from whatwhere.model import Model
 from whatwhere.pooling.patches import PatchPool
 from whatwhere.records import Batch, ImageFeatures, Losses, Sizes, TextFeatures, Tokens
 from whatwhere.similarity.cosine import Cosine
-from whatwhere.training import Step, checkpoints, train
+from whatwhere.training import Step, autocast, checkpoints, train
 from whatwhere.training.logs import read_log
 from whatwhere.training.settings import Training
 
@@ -145,6 +145,13 @@ def test_bf16_halves_the_products_but_not_weights_scores_and_losses(tmp_path, pr
     assert step.model.image_encoder.weight.dtype == torch.float32
     assert report["single"] == 1.0
     assert moment(tmp_path).dtype == torch.float32
+
+
+@pytest.mark.parametrize(("can", "dtype"), [({"avx512_bf16": True}, torch.bfloat16), ({}, None)])
+def test_auto_is_bf16_where_the_processor_multiplies_it(monkeypatch, can, dtype):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: can)
+    with autocast(torch.device("cpu"), Training(precision="auto")):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == (dtype or torch.float32)
 
 
 def drawn(run):

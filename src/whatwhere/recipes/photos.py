@@ -28,5 +28,5 @@ recipe = Recipe(
     concepts=Concepts(most=1000, least=10),
     batching=Batching(batch=256, crop=(1.0, 1.0)),
     caching=Caching(folder="cache"),
-    training=Training(steps=1000, lr=1e-3, precision="bf16", validate_every=250),
+    training=Training(steps=1000, lr=1e-3, precision="auto", validate_every=250),
 )

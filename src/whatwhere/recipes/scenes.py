@@ -31,7 +31,7 @@ recipe = Recipe(
     similarity=Cosine(calibration="centred"),
     objectives=(Contrastive(),),
     batching=Batching(batch=64, size=(72, 96), crop=(1.0, 1.0)),
-    training=Training(steps=400, lr=2e-3, weight_decay=0.05, precision="bf16", validate_every=100),
+    training=Training(steps=400, lr=2e-3, weight_decay=0.05, precision="auto", validate_every=100),
     reading=Reading(side=0, window=0, prompts="photo"),
 )
 
@@ -41,5 +41,5 @@ tower = Pretraining(
     image=recipe.image,
     pretexts=(DenseContrast(),),
     viewing=Viewing(batch=64, size=(72, 96), crop=(0.3, 1.0), colour=0.2),
-    training=Training(steps=400, lr=2e-3, weight_decay=0.05, precision="bf16"),
+    training=Training(steps=400, lr=2e-3, weight_decay=0.05, precision="auto"),
 )

@@ -53,7 +53,20 @@ def pick_device(wanted: str) -> torch.device:
 
 def autocast(device: torch.device, settings: Training) -> torch.autocast:
     """Matrix products in bfloat16, if the settings say so."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16")
+    wanted = settings.precision == "bf16"
+    if settings.precision == "auto":
+        wanted = multiplies_bfloat16(device)
+    return torch.autocast(device.type, torch.bfloat16, enabled=wanted)
+
+
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether the device has instructions for it, and need not emulate them."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        can = torch.cpu.get_capabilities()
+        return any(can.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    return False
 
 
 def train(

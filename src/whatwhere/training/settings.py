@@ -13,7 +13,8 @@ class Training:
                   SimZSS scales it (by 256); 0: `lr` as it is
     warmup        share of all steps below 1, or a number of steps
     clip          largest norm of the gradient; 0 leaves it as it is
-    precision     bf16: matrix products in bfloat16, logits and losses in float32
+    precision     bf16: matrix products in bfloat16, logits and losses in float32. auto: bf16 where
+                  the device multiplies such numbers, which else takes four times as long as fp32
     device        "auto" takes a GPU if there is one
     *_every       in steps; 0 is never (the last step is always kept and validated)
     """
@@ -27,7 +28,7 @@ class Training:
     betas: tuple[float, float] = (0.9, 0.98)
     eps: float = 1e-6
     clip: float = 1.0
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["fp32", "bf16", "auto"] = "fp32"
     device: str = "auto"
     log_every: int = 10
     checkpoint_every: int = 500
