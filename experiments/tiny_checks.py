@@ -25,10 +25,12 @@ from tqdm import tqdm
 from whatwhere.captions.sources import open_pairs, split
 from whatwhere.concepts.bank import Bank
 from whatwhere.runs.loading import load, read_recipe
+from whatwhere.segmenter.reading import Background
 
 OTHERS = 19
 COMMON, RARE = 0.2, 10
 SEEN = 0.02
+NONE = Background()  # whatever rule the model came with: every pixel gets a name
 
 
 def mentions(pairs, bank: Bank, clean) -> list[set[int]]:
@@ -69,11 +71,11 @@ def main() -> None:
             others = draw.choice(sorted(useful - told[i]), OTHERS, replace=False)
             names = [bank.names[k] for k in (one, *others)]
             here = photos[i].open()
-            named.append((segment(here, names).labels == 0).mean())
+            named.append((segment(here, names, background=NONE).labels == 0).mean())
             if len(own) >= 3:
                 absent = draw.choice(sorted(useful - told[i]), len(own), replace=False)
                 names = [bank.names[k] for k in (*own, *absent)]
-                labels = segment(here, names).labels
+                labels = segment(here, names, background=NONE).labels
                 seen = np.bincount(labels.ravel(), minlength=len(names)) >= SEEN * labels.size
                 several.append(seen[: len(own)].mean() - seen[len(own) :].mean())
             left, right = sorted((told[i] - told[j]) & useful), sorted((told[j] - told[i]) & useful)
@@ -83,7 +85,7 @@ def main() -> None:
             both.paste(here, (0, 0))
             both.paste(photos[j].open().resize(here.size), (here.width, 0))
             names = [bank.names[int(draw.choice(some))] for some in (left, right)]
-            labels = segment(both, names).labels
+            labels = segment(both, names, background=NONE).labels
             half = labels.shape[1] // 2
             pairs.append(((labels[:, :half] == 0).mean() + (labels[:, half:] == 1).mean()) / 2)
         found = {"named": named, "pairs": pairs, "told": several}

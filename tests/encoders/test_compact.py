@@ -54,22 +54,6 @@ def test_patches_are_what_leaves_the_last_stage(file):
     assert patches.std() > 0.1
 
 
-def test_patches_may_be_what_leaves_several_stages_side_by_side(file):
-    tower = Compact(weights=file, stride=16, layers=(3, 6)).build(Sizes())
-    images = torch.rand(2, 3, 32, 48)
-    patches = tower(images).patches
-    assert patches.shape == (2, 2, 3, tower.width) == (2, 2, 3, 96 + 1280)
-    maps = tower.network.stage_maps(tower.normalized(images))
-    assert_close(patches[..., :96], maps[3].permute(0, 2, 3, 1))
-    assert_close(patches[..., 96:], maps[6].permute(0, 2, 3, 1))
-
-
-@pytest.mark.parametrize("layers", [(), (3, 6), (7,)])
-def test_stages_of_another_grid_than_the_last_are_refused(file, layers):
-    with pytest.raises(ValueError, match=r"image\.layers=.*choose from 4 to 6"):
-        Compact(weights=file, stride=32, layers=layers).build(Sizes())
-
-
 @pytest.mark.parametrize("fine", [8, 16])
 def test_dilation_fills_the_gaps_of_the_coarse_grid(file, fine):
     """Up to the borders, where a step outside is a step outside on both grids."""

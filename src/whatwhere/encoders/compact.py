@@ -40,9 +40,7 @@ class Compact:
 
     Its first two stages are full convolutions, which two CPU cores compute faster than channelwise
     ones of the same size. Strides beyond `stride` become dilation, as in `MobileNetV2`. `weights`
-    is a file of `whatwhere pretrain`. Features are those that leave the stages in `layers`, one
-    beside the other: 0 to 6, all on the last one's grid. The last knows things, those before it
-    know colours and textures, and where they end.
+    is a file of `whatwhere pretrain`.
 
     `shrink` averages so many pixels each way into one before the first layer. A photo that is read
     at twice the size of the pictures that were learned from shows things twice as large; halved,
@@ -50,7 +48,6 @@ class Compact:
     """
 
     weights: str | None = None
-    layers: tuple[int, ...] = (6,)
     stride: int = 16
     shrink: int = 1
     frozen: bool = True
@@ -65,7 +62,7 @@ class Compact:
                 "a frozen compact tower without weights shows noise; set image.weights=FILE (of "
                 "`whatwhere pretrain`), or image.frozen=False to train it"
             )
-        trunk = _Network(self.stride, self.layers)
+        trunk = _Network(self.stride)
         if self.weights is not None and sizes.pretrained:
             found = under(
                 read(self.weights), landmark="stages.0.0.0.weight", wanted=trunk.state_dict()
@@ -78,17 +75,16 @@ class Compact:
             std=std,
             patch=self.stride * self.shrink,
             size=224 * self.shrink,
-            width=sum(trunk.widths[i] for i in self.layers),
+            width=LAST,
             frozen=self.frozen,
             shrink=self.shrink,
         )
 
 
 class _Network(nn.Module):
-    def __init__(self, stride: int, layers: tuple[int, ...]):
+    def __init__(self, stride: int):
         super().__init__()
         grid = _Grid(stride)
-        reached = []
         stages = [nn.Sequential(_conv(3, STEM, window=3, **grid.step(2)))]
         width = STEM
         for number, (out, step, blocks) in enumerate(BLOCKS):
@@ -111,17 +107,7 @@ class _Network(nn.Module):
                     )
                 )
                 width = out
-            reached.append(grid.here)
         stages.append(nn.Sequential(_conv(width, LAST)))
-        reached.append(grid.here)
-        good = [i for i, here in enumerate(reached) if here == grid.here]
-        if not layers or not set(layers) <= set(good):
-            raise ValueError(
-                f"image.layers={layers} are not all on the grid of stride {grid.here}; choose from "
-                f"{good[0]} to {good[-1]}"
-            )
-        self.widths = [out for out, _, _ in BLOCKS] + [LAST]
-        self.layers = layers
         # Channels last halves the time of 1x1 convolutions on a CPU.
         self.stages = nn.ModuleList(stages).to(memory_format=torch.channels_last)
 
@@ -131,8 +117,7 @@ class _Network(nn.Module):
         inject: dict[int, Tensor] | None = None,
     ) -> ImageFeatures:
         refuse_injection(inject, because="this tower is convolutional and has no token sequence")
-        found = self.stage_maps(pixels)
-        maps = torch.cat([found[i] for i in self.layers], dim=1)
+        maps = self.stage_maps(pixels)[-1]
         return ImageFeatures(rearrange(maps, "batch width rows cols -> batch rows cols width"))
 
     def stage_maps(

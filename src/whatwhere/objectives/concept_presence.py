@@ -51,17 +51,12 @@ class ConceptPresence:
                 leave much out, so it is best kept below 1
     balance     a concept counts by its frequency in the batch to the power of -balance: 0 lets
                 people drown what is rare, 1 lets what is rare drown people
-    adjust      so much of the log of a concept's frequency in the batch is added to its score, in
-                training only (logit adjustment, arXiv 2007.07314). At 1 the scores themselves need
-                not say that people are in most pictures, so what is read is how much more likely a
-                region makes a concept than any other region does
     """
 
     weight: float = 1.0
     best: int = 6
     account: float = 0.3
     balance: float = 0.5
-    adjust: float = 0.0
     temperature: float = 0.05  # at the start; learned
     max_scale: float = 100.0  # 1 / temperature never exceeds it, nor falls below 1
 
@@ -102,11 +97,8 @@ class ConceptPresenceObjective(nn.Module):
             return self._losses(nothing, nothing, nothing.detach(), scale)
         vectors = prototypes(phrase_vectors(words, phrases), phrases.concept, classes, shared=True)
         present = _present(phrases, classes, pictures=len(regions))
-        counts = total(present.sum(dim=0).float()).clamp(min=1)
-        prior = self.settings.adjust * counts.log()
-        shares = (scale * regions @ vectors.mT + prior).log_softmax(dim=-1)
-        weight = (counts**-self.settings.balance)[present.nonzero()[:, 1]]
-        every = total(weight.sum()).clamp(min=1e-6)
+        shares = (scale * regions @ vectors.mT).log_softmax(dim=-1)
+        weight, every = self._weights(present)
         somewhere = found_somewhere(shares, present, best=self.settings.best)
         told = present.any(dim=1)
         account = accounted_for(shares[told], present[told])
@@ -118,6 +110,14 @@ class ConceptPresenceObjective(nn.Module):
             most.float().mean() if len(most) else shares.new_zeros(()),
             scale,
         )
+
+    def _weights(
+        self, present: Bool[Tensor, "batch classes"]
+    ) -> tuple[Float[Tensor, " pairs"], Float[Tensor, ""]]:
+        """Of each pair of picture and class, and their sum over all processes."""
+        counts = total(present.sum(dim=0).float()).clamp(min=1)
+        weight = (counts**-self.settings.balance)[present.nonzero()[:, 1]]
+        return weight, total(weight.sum()).clamp(min=1e-6)
 
     def _losses(
         self,

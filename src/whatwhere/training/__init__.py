@@ -53,13 +53,13 @@ def pick_device(wanted: str) -> torch.device:
 
 def autocast(device: torch.device, settings: Training) -> torch.autocast:
     """Matrix products in bfloat16, if the settings say so."""
-    wanted = settings.precision == "bf16"
-    if settings.precision == "auto":
-        wanted = multiplies_bfloat16(device)
+    wanted = settings.precision == "bf16" or (
+        settings.precision == "auto" and _multiplies_bfloat16(device)
+    )
     return torch.autocast(device.type, torch.bfloat16, enabled=wanted)
 
 
-def multiplies_bfloat16(device: torch.device) -> bool:
+def _multiplies_bfloat16(device: torch.device) -> bool:
     """Whether the device has instructions for it, and need not emulate them."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
