@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from whatwhere.encoders.class_attention import ClassAttention
 from whatwhere.encoders.tower import STATISTICS, ImageTower, refuse_injection
 from whatwhere.records import ImageFeatures, Sizes
 from whatwhere.weights import read, under
@@ -25,8 +25,7 @@ class Conv:
     processes need not agree and evaluation is the function that was trained.
 
     `weights` is a file of `whatwhere pretrain`, of all but the CLS token. `cls` adds one that looks
-    at all patches once, after the last block, and that no patch sees (class attention, arXiv
-    2103.17239).
+    at all patches once, after the last block, and that no patch sees (`ClassAttention`).
     """
 
     width: int = 128
@@ -72,7 +71,7 @@ class _Network(nn.Module):
         self.widen = nn.Conv2d(width // 2, width, 3, stride=stride // 4, padding=1)
         self.blocks = nn.Sequential(*[_Block(width) for _ in range(blocks)])
         self.norm = nn.LayerNorm(width)
-        self.cls = _ClassAttention(width) if settings.cls else None
+        self.cls = ClassAttention(width) if settings.cls else None
 
     def forward(
         self,
@@ -83,22 +82,6 @@ class _Network(nn.Module):
         maps = self.blocks(self.widen(F.gelu(self.stem_norm(self.stem(pixels)))))
         patches = self.norm(rearrange(maps, "batch width rows cols -> batch rows cols width"))
         return ImageFeatures(patches, None if self.cls is None else self.cls(patches))
-
-
-class _ClassAttention(nn.Module):
-    def __init__(self, width: int, *, heads: int = 4):
-        super().__init__()
-        self.token = nn.Parameter(torch.zeros(1, 1, width))
-        self.attention = nn.MultiheadAttention(width, heads, batch_first=True)
-        self.norm = nn.LayerNorm(width)
-
-    def forward(
-        self, patches: Float[Tensor, "batch rows cols width"]
-    ) -> Float[Tensor, "batch width"]:
-        tokens = rearrange(patches, "batch rows cols width -> batch (rows cols) width")
-        query = self.token.expand(tokens.shape[0], 1, -1)
-        seen, _ = self.attention(query, tokens, tokens, need_weights=False)
-        return self.norm(query + seen)[:, 0]
 
 
 class _Norm(nn.Module):
