@@ -9,9 +9,9 @@ Scenes are drawn at 144 x 192 pixels. The ViT (patches of 8, width 96, 3 blocks)
     whole     at full size, all 432 patches; costs four times as much, so not by default
 
 and is trained on equally many pictures otherwise, with recipe `scenes`. For each run: recall at 1
-on held-out captions, and mIoU on scenes that nothing was chosen by, seen at half (1x) and at full
-size (2x), all patches kept, read plain and centred. Finished runs are not repeated. What it costs:
-benchmarks/token_subsampling.py.
+of a held-out picture's caption, at the size that was trained on, and mIoU on scenes that nothing
+was chosen by, seen at half (1x) and at full size (2x), all patches kept, read plain and centred.
+Finished runs are not repeated. What it costs: benchmarks/token_subsampling.py.
 """
 
 import argparse

@@ -1,20 +1,22 @@
 """Weights from a local file, in either of the two usual formats, without running code from it."""
 
 import re
+from argparse import Namespace
 from collections.abc import Iterable
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 REBUILD = np.zeros(0).__reduce__()[0]  # what numpy pickles arrays with
-ARRAYS: list[Any] = [  # all that a pickle may call beside torch's own: arrays of plain numbers
+SCALAR = np.float32(0).__reduce__()[0]  # and single numbers
+HARMLESS: list[Any] = [  # all that a pickle may call beside torch's own
     *[(REBUILD, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")],
+    *[(SCALAR, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")],
+    Namespace,  # settings that training scripts keep beside the weights
     np.ndarray,
     np.dtype,
     *[type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i4", "i8")],
@@ -39,10 +41,17 @@ def read(path: str, *, inside: tuple[str, ...] = ("state_dict", "model")) -> dic
         if file.suffix == ".safetensors":
             state = load_file(file)
         else:
-            with torch.serialization.safe_globals(ARRAYS):
+            with torch.serialization.safe_globals(HARMLESS):
                 state = torch.load(file, map_location="cpu", weights_only=True)
-    except (SafetensorError, UnpicklingError, RuntimeError, EOFError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except Exception as error:  # an unpickler may fall over junk in any way
+        strange = re.search(r"GLOBAL (\S+) was not an allowed global", str(error))
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        if strange:
+            reason = (
+                f"it holds a {strange[1]}, and reading one could run code; if you trust the file, "
+                "write its tensors alone: "
+                "torch.save(torch.load(FILE, weights_only=False)['model'], NEW)"
+            )
         raise ValueError(f"cannot read weights from {path}: {reason}") from None
     for key in inside:
         state = state.get(key, state) if isinstance(state, dict) else state
@@ -78,7 +87,7 @@ def _leaves(tree: dict[Any, Any], before: str = "") -> dict[str, Tensor]:
     for key, value in tree.items():
         if isinstance(value, dict):
             found |= _leaves(value, f"{before}{key}/")
-        elif isinstance(value, (Tensor, np.ndarray)):
+        elif isinstance(value, (Tensor, np.ndarray, np.generic)):
             found[f"{before}{key}"] = torch.as_tensor(value)
     return found
 

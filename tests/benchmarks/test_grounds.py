@@ -132,6 +132,12 @@ def test_waterbirds_are_read_from_their_official_file(tmp_path):
             "y of 002.Swan/c.jpg is '2', not 0 or 1",
         ),
         (
+            lambda home: (home / "metadata.csv").write_text(
+                METADATA.replace(",0,/forest/1.jpg", "")
+            ),
+            "place of 001.Hen/a.jpg is '', not 0 or 1",
+        ),
+        (
             lambda home: (home / "metadata.csv").write_text(METADATA.splitlines()[0]),
             "lists no photo of the split test",
         ),

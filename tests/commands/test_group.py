@@ -68,7 +68,13 @@ def test_a_trained_model_gives_groups_and_their_score(photos, tmp_path, capsys):
     assert main(["evaluate", run, *given, *more]) == 0
     said = json.loads(capsys.readouterr().out)
     assert (said["segments"], said["segments_with_background"]) == (1, 2)
-    assert said["how"] == {"how": "NormalizedCut", "num_groups": 2, "side": 32, "shape": "kept"}
+    assert said["how"] == {
+        "how": "NormalizedCut",
+        "num_groups": 2,
+        "side": 32,
+        "long": 2048,
+        "shape": "kept",
+    }
     assert main(["evaluate", run, *given]) == 0
     assert "Jaccard" in capsys.readouterr().out
 

@@ -69,6 +69,13 @@ def test_a_sample_is_spread_over_all_blocks():
     assert len(set(np.diff(found).tolist())) == 1 and found[0] == 0 and found[-1] > 99_990
 
 
+def test_too_few_vectors_for_codes_are_refused():
+    pytest.importorskip("faiss")
+    few = np.eye(16, dtype=np.float32)
+    with pytest.raises(ValueError, match=r"from 256 vectors .* take --how exact or hnsw"):
+        search.train("ivf-pq", iter([(0, few)]), count=16, sample=few)
+
+
 def test_the_kind_follows_from_number_and_memory():
     assert choose(200_000, 512, memory=1.0) == "exact"
     assert choose(200_001, 512, memory=1.0) == "hnsw"

@@ -91,6 +91,9 @@ def test_what_is_no_sidecar_or_has_no_clusters_is_said(tmp_path):
     write_sidecar(tmp_path / "s", KEYS[:2], NAMES, lambda rows: plain, decides={})
     with pytest.raises(ValueError, match="has no clusters; rewrite with --clusters"):
         Sidecar(tmp_path / "s", how="cluster")
+    two = Borrowed(ALL.concept[:2, :2], ALL.score[:2, :2], np.full((2, 2), -1))
+    write_sidecar(tmp_path / "two", KEYS[:2], NAMES, lambda rows: two, decides={})
+    assert Sidecar(tmp_path / "two", how="cluster")(KEYS[:1], [np.random.default_rng(0)])[0]
     next((tmp_path / "s").glob("*.parquet")).write_bytes(b"PAR1")
     with pytest.raises(ValueError, match="cannot read the sidecar"):
         Sidecar(tmp_path / "s")

@@ -43,6 +43,8 @@ def test_patches_are_those_of_the_tower_without_it(family):
     assert_close(found.patches, plain(images).patches)
 
 
-def test_a_random_class_token_on_a_frozen_tower_is_refused():
-    with pytest.raises(ValueError, match=r"starts at random.*set image\.frozen=False"):
+def test_a_class_token_on_a_frozen_tower_and_an_odd_width_are_refused():
+    with pytest.raises(ValueError, match="width 50 does not divide into 4 heads"):
+        Conv(width=50, cls=True).build(Sizes())
+    with pytest.raises(ValueError, match=r"a frozen one says nothing; set image\.frozen=False"):
         MobileNetV2(weights="missing.pth", cls=True).build(Sizes())

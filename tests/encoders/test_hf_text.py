@@ -120,6 +120,14 @@ def test_golden_clippy_text(tmp_path):
     found = dense(ids, mask)
     caption = found.caption
     close(caption, golden["txt.dense"])
+    (tmp_path / "2_Dense" / "model.safetensors").unlink()
+    torch.save(linear, tmp_path / "2_Dense" / "pytorch_model.bin")  # as older snapshots have it
+    again = replace(settings, head="dense").build(Sizes(dim=caption.shape[1]))
+    assert torch.equal(again(ids, mask).caption, caption)
+    (tmp_path / "2_Dense" / "pytorch_model.bin").unlink()
+    with pytest.raises(ValueError, match=r"no weights of its dense layer.*use text\.head=new"):
+        replace(settings, head="dense").build(Sizes(dim=caption.shape[1]))
+    torch.save(linear, tmp_path / "2_Dense" / "pytorch_model.bin")
     close(torch.nn.functional.normalize(caption, dim=-1), golden["txt.embed"])
     unmasked = torch.nn.functional.normalize(found.words.mean(dim=1), dim=-1)  # as in JAX
     close(unmasked, golden["txt.embed_unmasked_mean"])

@@ -268,6 +268,48 @@ def test_weights_come_from_a_local_file_or_folder(tmp_path):
     Timm("test_vit2", weights="missing.pth").build(Sizes(pretrained=False))
 
 
+def test_dino_as_transformers_has_it_gives_what_transformers_gives(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    theirs = transformers.ViTModel(
+        transformers.ViTConfig(
+            hidden_size=24,
+            num_hidden_layers=2,
+            num_attention_heads=3,
+            intermediate_size=96,
+            image_size=16,
+            patch_size=4,
+            layer_norm_eps=1e-6,
+            hidden_act="gelu",
+        )
+    ).eval()
+    for tensor in theirs.parameters():  # biases and positions start at zero
+        torch.nn.init.normal_(tensor, std=0.3)
+    theirs.save_pretrained(tmp_path)
+    vit = Vit(24, 2, 3, 4, 16)
+    settings = Timm("vit_base_patch16_224.dino", str(tmp_path), statistics="half", vit=vit)
+    images = torch.rand(2, 3, 16, 16)
+    with torch.no_grad():
+        tokens = theirs(pixel_values=2 * images - 1).last_hidden_state
+        found = settings.build(Sizes()).eval()(images)
+    assert_close(found.cls, tokens[:, 0])
+    assert_close(found.patches.flatten(1, 2), tokens[:, 1:])
+
+
+def test_of_a_whole_dino_checkpoint_the_teacher_is_taken(tmp_path):
+    torch.manual_seed(0)
+    student, teacher = (timm.create_model("test_vit2", num_classes=0) for _ in range(2))
+    saved = {
+        side: {f"module.backbone.{k}": v for k, v in model.state_dict().items()}
+        | {"module.head.mlp.0.weight": torch.zeros(2, 2)}
+        for side, model in (("student", student), ("teacher", teacher))
+    }
+    torch.save(saved | {"epoch": 3}, tmp_path / "checkpoint.pth")
+    loaded: Any = Timm("test_vit2", weights=str(tmp_path / "checkpoint.pth")).build(Sizes())
+    for key, value in loaded.trunk.trunk.model.state_dict().items():
+        assert torch.equal(value, teacher.state_dict()[key])
+
+
 def test_without_the_hub_the_error_names_the_local_way(monkeypatch, tmp_path):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))

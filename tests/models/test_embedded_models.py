@@ -1,7 +1,9 @@
 """Models that come with the package: by name wherever a model is asked for, `tiny` by itself."""
 
 import json
+import shutil
 
+import huggingface_hub
 import pytest
 import torch
 from PIL import Image
@@ -40,6 +42,20 @@ def test_a_name_is_found_and_something_on_disk_goes_before_it(tiny, tmp_path, mo
 def test_an_unknown_name_is_answered_with_those_that_there_are(tiny, name, said):
     with pytest.raises(ValueError, match=said):
         whatwhere.load(name)
+
+
+def test_a_model_of_the_hub_is_found_in_its_cache_and_missed_in_a_sentence(
+    tiny, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    kept = tmp_path / "models--someone--something"
+    (kept / "refs").mkdir(parents=True)
+    (kept / "refs" / "main").write_text("0" * 40)
+    shutil.copytree(tiny, kept / "snapshots" / ("0" * 40))
+    assert restore("hf-hub:someone/something").recipe == restore(tiny).recipe
+    with pytest.raises(ValueError, match=r"cannot get someone/other from the hub.*its folder"):
+        restore("hf-hub:someone/other")
 
 
 def test_without_a_name_it_is_tiny_in_float32_however_it_is_kept(tiny):

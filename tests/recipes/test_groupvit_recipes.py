@@ -67,7 +67,7 @@ def test_every_benchmark_is_read_as_published(name, side, window, stride, thresh
     assert reading.background == (
         Background() if threshold is None else Background("region", threshold)
     )
-    assert reading.regions == Regions(scale=100.0, keep=5) and reading.resize == "bilinear"
+    assert reading.regions == Regions(scale=None, keep=5) and reading.resize == "bilinear"
     assert Prompts(reading.prompts)("aeroplane") == ["a photo of a aeroplane."]
 
 

@@ -2,7 +2,6 @@
 
 import json
 import re
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,6 +19,7 @@ from whatwhere.objectives.multi_label import MultiLabel
 from whatwhere.recipes import load, override
 from whatwhere.released import groupvit, groupvit_hf
 from whatwhere.runs.loading import build, restore
+from whatwhere.runs.loading import load as open_model
 
 VOCABULARY = 49408  # our tokenizer's
 TEXT = {
@@ -126,8 +126,38 @@ def test_its_recipe_follows_from_its_shapes(restored):
         expected.text,
     )
     assert recipe.objectives == (Contrastive(),)
-    assert recipe.reading.regions.scale == pytest.approx(1 / 0.07, rel=1e-3)
-    assert replace(recipe.reading, regions=shipped.reading.regions) == shipped.reading
+    assert recipe.reading == shipped.reading
+
+
+@pytest.mark.parametrize("overrides", [[], ["reading=whatwhere.recipes.groupvit:voc"]])
+def test_regions_are_named_at_the_scale_that_training_learned(folder, overrides):
+    asked: Any = open_model(folder, overrides=overrides).reading
+    assert asked.regions.scale == pytest.approx(1 / 0.07, rel=1e-3)
+    told: Any = open_model(folder, overrides=[*overrides, "reading.regions.scale=7"]).reading
+    assert told.regions.scale == 7
+
+
+def test_a_folder_says_how_groups_are_averaged_and_refuses_what_nobody_knows(
+    theirs, folder, tmp_path
+):
+    (tmp_path / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
+
+    def written(**changed):
+        config = theirs.config.to_dict()
+        config["vision_config"] |= changed
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        return tmp_path
+
+    other = GroupViTModel.from_pretrained(written(assign_eps=1e-6)).eval()
+    model: Any = restore(tmp_path).step.model.eval()
+    images = torch.rand(2, 3, 48, 48)
+    with torch.no_grad():
+        expected = other.visual_projection(other.vision_model(normal(images)).pooler_output)
+        found = model.pool(model.image_encoder(images)).image
+    assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    for changed in ({"assign_eps": 0.5}, {"hidden_act": "relu"}):
+        with pytest.raises(ValueError, match=r"config\.json: vision_config\.\w+ is"):
+            restore(written(**changed))
 
 
 def test_a_folder_says_how_many_attention_heads_there_are(theirs, folder, tmp_path):

@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -116,6 +117,16 @@ def test_another_pool_lends_to_pictures_without_captions_of_their_own_use(tmp_pa
     curating.embed_pictures(tmp_path / "new", Pairs(few, Skipped()), space(), batch=2)
     curating.rewrite(tmp_path / "new", Rewriting(near=4), pool=tmp_path / "pool")
     assert [told(tmp_path / "new", f"new-{color}")[0] for color in COLOURS] == list(SHOWS.values())
+
+    found = partial(curating.audit_sidecar, tmp_path / "new", top=1, examples=3, seed=0)
+    audited = found(pool=tmp_path / "pool", pairs=Pairs(few, Skipped()))
+    assert {one.gained[0][0] for one in audited.examples} == set(SHOWS.values())
+    assert audited.counts.own.tolist() == [0, 0, 0]
+    with pytest.raises(ValueError, match="captions are not of the pictures of"):
+        found(pool=tmp_path / "pool", pairs=pairs)
+    curating.make_gallery(tmp_path / "new", Pairs(few, Skipped()), Concepts(least=1))
+    with pytest.raises(ValueError, match="name the curation that lent with --pool"):
+        found()
 
 
 def test_an_approximate_index_gives_the_same_here_and_is_not_made_twice(tmp_path, pairs):

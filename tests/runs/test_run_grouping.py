@@ -70,6 +70,7 @@ def test_a_photo_falls_into_its_parts_at_its_own_size():
         ({"side": 12}, (12, 20)),
         ({"side": 14}, (16, 24)),
         ({"side": 1}, (4, 4)),
+        ({"side": 24, "long": 20}, (12, 20)),
         ({"side": 30, "shape": "square"}, (32, 32)),
         ({"side": 0, "shape": "square"}, (24, 24)),
     ],
@@ -155,6 +156,7 @@ def test_a_benchmark_of_classes_is_scored_by_groups_when_asked(tmp_path):
         "num_groups": 5,
         "distance": "cosine",
         "side": 24,
+        "long": 2048,
         "shape": "kept",
     }
     with pytest.raises(ValueError, match="leave --background and --sweep out"):

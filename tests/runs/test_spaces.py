@@ -55,6 +55,11 @@ def test_open_clip_models_embed_by_name_and_local_file(tmp_path, photos):
     model = open_clip.create_model("Small-CLIP-Of-Tests").eval()
     torch.save(model.state_dict(), tmp_path / "clip.pt")
     space = open_space(f"open_clip:Small-CLIP-Of-Tests:{tmp_path}/clip.pt", device="cpu")
+    (tmp_path / "junk.pt").write_bytes(b"junk")
+    torch.save({"a": torch.ones(1)}, tmp_path / "other.pt")
+    for file in ("junk.pt", "other.pt"):
+        with pytest.raises(ValueError, match=r"open_clip cannot read .*; give a file of that arch"):
+            open_space(f"open_clip:Small-CLIP-Of-Tests:{tmp_path}/{file}", device="cpu")
     pictures, texts = space.pictures(photos), space.texts(["a dog", "grass"])
     assert pictures.shape == (3, 12) and texts.shape == (2, 12)
     tokens = open_clip.get_tokenizer("Small-CLIP-Of-Tests")(["grass"])

@@ -110,12 +110,13 @@ def test_every_step_walks_at_its_learning_rate(tmp_path):
     torch.testing.assert_close(moved, torch.full((3, 6), sum(rates)), rtol=1e-3, atol=0)
 
 
-def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(tmp_path):
-    settings = replace(SETTINGS, checkpoint_every=2)
+@pytest.mark.parametrize("every", [0, 2, 3])
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_what_was_learned(tmp_path, every):
+    settings = replace(SETTINGS, checkpoint_every=every)
     with pytest.raises(ValueError, match=r"not finite in step 3 .*nan.* are kept"):
         train(step_of(breaks_at=3), batches, settings, run=tmp_path, about={})
     folder = checkpoints.newest(tmp_path)
-    assert folder.name == "step-00000002"
+    assert folder.name == "step-00000003"
     weights = load_file(folder / "model.safetensors")
     assert all(weight.isfinite().all() for weight in weights.values())
 

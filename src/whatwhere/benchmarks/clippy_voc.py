@@ -17,7 +17,9 @@ SAID = {"diningtable": "table", "pottedplant": "potted plant", "tvmonitor": "tel
 WHY = (
     "released: the square in the centre of a photo, held against the whole mask squashed to that "
     "square (the two lie on each other only if the photo is square), and a class that occurs "
-    "nowhere counts as 0. Correct: the whole photo, its mask as it is, such a class left out"
+    "nowhere counts as 0. Correct: the whole photo, its mask as it is, such a class left out. "
+    "The former is also one look at 224 pixels with the released prompts, the latter read as the "
+    "model reads any photo, larger and in windows if it says so, so they differ by that too"
 )
 
 

@@ -51,8 +51,8 @@ def load(root: str, split: str = "test") -> Waterbirds:
         raise ValueError(f"there is no {file}; give the folder of Waterbirds that holds it")
     if split not in SPLITS:
         raise ValueError(f"waterbirds has no split {split!r}; take one of {', '.join(SPLITS)}")
-    with file.open(encoding="utf-8", newline="") as lines:
-        table = csv.DictReader(lines)
+    with file.open(encoding="utf-8", errors="replace", newline="") as lines:
+        table = csv.DictReader(lines, restval="")
         if missing := [column for column in COLUMNS if column not in (table.fieldnames or ())]:
             raise ValueError(f"{file} has no column {', '.join(missing)}; give the official one")
         rows = [row for row in table if row["split"] == SPLITS[split]]

@@ -95,6 +95,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     one.add_argument(
         "--top", type=from_one, default=3, help="concepts a picture is told; default: 3"
     )
+    one.add_argument("--pool", metavar="DIR", help="the curation that lent, as for rewrite")
     one.add_argument("--examples", type=from_one, default=24, help="pictures shown; default: 24")
     one.add_argument("--sidecar", metavar="DIR", help="default: DIR/sidecar")
 
@@ -170,9 +171,19 @@ def _audit(args: argparse.Namespace) -> None:
     from whatwhere.report.curated import Shown, concept_table, examples, never, numbers
     from whatwhere.runs.curating import SIDECAR, audit_sidecar
 
-    samples = {s.key: s for s in open_pairs(args.captions, kind=args.kind)}
+    pairs = open_pairs(args.captions, kind=args.kind)
+    samples = {s.key: s for s in pairs}
+    pool = None if args.pool is None else Path(args.pool).expanduser()
     sidecar = Path(args.sidecar).expanduser() if args.sidecar else args.out / SIDECAR
-    found = audit_sidecar(args.out, top=args.top, examples=args.examples, seed=0, sidecar=sidecar)
+    found = audit_sidecar(
+        args.out,
+        top=args.top,
+        examples=args.examples,
+        seed=0,
+        pool=pool,
+        pairs=pairs,
+        sidecar=sidecar,
+    )
     counts, names = found.counts, found.bank.names
     missing = [one.key for one in found.examples if one.key not in samples]
     if missing:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 Kind = Literal["exact", "hnsw", "ivf-sq8", "ivf-pq"]
 EXACT = 200_000  # vectors up to which comparing with all of them is quick enough
+CODES = 256  # of each eighth of a vector, in ivf-pq
 QUERIES, VECTORS = 1024, 16_384  # compared at a time
 Blocks = Iterable[tuple[int, Float32[np.ndarray, "_ dim"]]]  # (first row, unit vectors), in order
 
@@ -107,6 +108,11 @@ def train(kind: Kind, blocks: Blocks, *, count: int, sample: Float32[np.ndarray,
     """
     faiss = _faiss()
     dim = sample.shape[1]
+    if kind == "ivf-pq" and (len(sample) < CODES or dim % 8):
+        raise ValueError(
+            f"ivf-pq learns its codes from {CODES} vectors of a multiple of 8 numbers or more; for "
+            f"{count} of {dim} take --how exact or hnsw"
+        )
     if kind == "hnsw":
         index = faiss.IndexHNSWFlat(dim, 32, faiss.METRIC_INNER_PRODUCT)
         index.hnsw.efSearch = 64

@@ -95,7 +95,8 @@ class Sidecar:
         self.concepts = Mentions(start.astype(np.int64), coded.indices.to_numpy().astype(np.int64))
         self.scores = lists["scores"].flatten().to_numpy()
         self.clusters = lists["clusters"].flatten().to_numpy().astype(np.int64)
-        if how == "cluster" and len(self.clusters) and self.clusters.max() < 0:
+        most = np.diff(self.concepts.start).max(initial=0)  # two or fewer are no clusters
+        if how == "cluster" and most > 2 and self.clusters.max() < 0:
             raise ValueError(f"{folder} has no clusters; rewrite with --clusters")
 
     def __len__(self) -> int:

@@ -14,6 +14,11 @@ class ClassAttention(nn.Module):
 
     def __init__(self, width: int, *, heads: int = 4):
         super().__init__()
+        if width % heads:
+            raise ValueError(
+                f"a class token of width {width} does not divide into {heads} heads; set "
+                f"image.width to a multiple of {heads}, or image.cls=False"
+            )
         self.token = nn.Parameter(torch.zeros(1, 1, width))
         self.attention = nn.MultiheadAttention(width, heads, batch_first=True)
         self.norm = nn.LayerNorm(width)

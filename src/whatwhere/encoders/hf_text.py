@@ -316,7 +316,16 @@ def _dense(source: str) -> Float[Tensor, "dim width"]:
         config = json.loads(Path(str(cached_file(source, "2_Dense/config.json"))).read_text())
         if config["bias"] or not config["activation_function"].endswith("Identity"):
             raise ValueError(f"the dense layer of {source} is not linear; use head='new'")
-        return read(str(cached_file(source, "2_Dense/model.safetensors")))["linear.weight"]
+        for name in ("model.safetensors", "pytorch_model.bin"):  # older snapshots have the latter
+            file = cached_file(
+                source, f"2_Dense/{name}", _raise_exceptions_for_missing_entries=False
+            )
+            if file is not None:
+                return read(str(file))["linear.weight"]
+    raise ValueError(
+        f"{source} has no weights of its dense layer (2_Dense/model.safetensors or "
+        "pytorch_model.bin); use text.head=new"
+    )
 
 
 @lru_cache

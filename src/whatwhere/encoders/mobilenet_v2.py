@@ -35,8 +35,8 @@ class MobileNetV2:
 
     Layers are numbered as in torchvision: 0 the first convolution, 1 to 17 the blocks, 18 the last
     convolution. Strides beyond `stride` become dilation, as DeepLab does (arXiv 1706.05587), so
-    that the grid stays fine and the weights still fit. `cls` adds a class token that starts at
-    random and looks at those features once (`ClassAttention`).
+    that the grid stays fine and the weights still fit. `cls` adds a class token that has
+    still to learn to look at those features (`ClassAttention`).
     """
 
     weights: str | None = None
@@ -55,8 +55,8 @@ class MobileNetV2:
             )
         if self.frozen and self.cls:
             raise ValueError(
-                "the class token of MobileNetV2 starts at random, so a frozen one says nothing; "
-                "set image.frozen=False, or image.cls=False"
+                "no file brings a class token for MobileNetV2, so a frozen one says nothing; set "
+                "image.frozen=False, or image.cls=False"
             )
         trunk = _Layers(_Network(self.stride), self.layers, cls=self.cls)
         if self.weights is not None and sizes.pretrained:

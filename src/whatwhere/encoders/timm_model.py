@@ -7,7 +7,6 @@ import sys
 from collections.abc import Collection
 from dataclasses import dataclass
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -19,6 +18,7 @@ from whatwhere.encoders.patch_drop import check_drop, kept
 from whatwhere.encoders.positions import Positions, dino_positions
 from whatwhere.encoders.sequence import check_layers
 from whatwhere.encoders.tower import STATISTICS, ImageTower, refuse_injection
+from whatwhere.encoders.vit_transformers import renamed
 from whatwhere.records import ImageFeatures, Sizes
 from whatwhere.weights import read
 
@@ -296,14 +296,13 @@ def _create(name: str, vit: Vit | None, *, pretrained: bool) -> Any:
 
 
 def _load(model: Any, path: str, *, known: Collection[str]) -> None:
-    """Weights in the layout of timm or in one that timm converts.
+    """Weights in the layout of timm, in one that timm converts, or of a ViT of `transformers`.
 
     What comes after the layer in use may be missing, or be there: `known` are the names of the
-    whole network. Its classifier is left out.
+    whole network. Its classifier is left out. Of a whole DINO checkpoint it is the teacher.
     """
-    folder = Path(path).expanduser()
-    files = [folder / name for name in ("model.safetensors", "pytorch_model.bin")]
-    state = read(str(next(filter(Path.is_file, files), folder)))
+    state = read(path, inside=("state_dict", "model", "teacher"))
+    state = renamed({key.removeprefix("backbone."): value for key, value in state.items()})
     convert = vars(sys.modules[type(model).__module__]).get("checkpoint_filter_fn")
     if convert is not None:
         state = convert(state, model)

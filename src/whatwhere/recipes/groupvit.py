@@ -48,7 +48,7 @@ def _reading(
         stride=stride,
         resize="bilinear",
         prompts="sentence",
-        regions=Regions(scale=100.0, keep=5),  # training ends at this scale, the largest it may
+        regions=Regions(keep=5),
         background=Background() if threshold is None else Background("region", threshold),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -16,7 +16,6 @@ from whatwhere.objectives.multi_label import MultiLabel, MultiLabelObjective
 from whatwhere.pooling.groups import Groups
 from whatwhere.projection import Projection
 from whatwhere.recipes import Recipe, groupvit
-from whatwhere.segmenter.reading import Regions
 from whatwhere.similarity.cosine import Cosine
 from whatwhere.training import Step
 from whatwhere.weights import count_of, tensor_of
@@ -24,6 +23,10 @@ from whatwhere.weights import count_of, tensor_of
 IMAGE, TEXT = "img_encoder.", "text_encoder."
 HEAD = 64  # numbers of a vector that each attention head sees, in all that was released
 SCALES = {"logit_scale": ContrastiveObjective, "multi_label_logit_scale": MultiLabelObjective}
+
+# What Hugging Face's config.json may change and no tensor tells
+ACTIVATIONS = {"vision_config": "gelu", "text_config": "quick_gelu"}
+AVERAGES: dict[float, Literal["shrunk", "true"]] = {1.0: "shrunk", 1e-6: "true"}  # by assign_eps
 
 # How many batches the statistics were taken from, which nothing depends on.
 NOT_NEEDED = frozenset(
@@ -41,6 +44,15 @@ def recipe_of(state: dict[str, Tensor], config: dict[str, Any]) -> Recipe:
     They do not tell the attention heads: those are as `config` says (`num_attention_heads` of
     `vision_config` and `text_config`), or 64 wide.
     """
+    for side, own in ACTIVATIONS.items():
+        if (found := config.get(side, {}).get("hidden_act", own)) != own:
+            raise ValueError(f"config.json: {side}.hidden_act is {found}; only {own} is known")
+    eps = config.get("vision_config", {}).get("assign_eps", 1.0)
+    if eps not in AVERAGES:
+        raise ValueError(
+            f"config.json: vision_config.assign_eps is {eps:g}; it may be 1 (as released: a sum by "
+            "one more than a group has members) or 1e-6 (their mean)"
+        )
     pixels = tensor_of(state, f"{IMAGE}patch_embed.proj.weight")
     width, patch = pixels.shape[0], pixels.shape[-1]
     stages = range(count_of(state, f"{IMAGE}layers."))
@@ -53,6 +65,7 @@ def recipe_of(state: dict[str, Tensor], config: dict[str, Any]) -> Recipe:
             len(tensor_of(state, f"{name}downsample.mlp_inter.fc2.bias")) for name in grouping
         ),
         looks=any(".pre_assign_attn." in name for name in state),
+        average=AVERAGES[eps],
         head=_head(state, "img_projector."),
     )
     text_width = tensor_of(state, f"{TEXT}ln_final.weight").shape[0]
@@ -67,7 +80,6 @@ def recipe_of(state: dict[str, Tensor], config: dict[str, Any]) -> Recipe:
     )
     labels = "multi_label_logit_scale" in state
     shipped = groupvit.recipe if labels else groupvit.redcaps
-    scale = min(tensor_of(state, "logit_scale").exp().item(), 100.0)
     return replace(
         shipped,
         image=PatchEmbedding(
@@ -79,7 +91,6 @@ def recipe_of(state: dict[str, Tensor], config: dict[str, Any]) -> Recipe:
         pool=pool,
         text=text,
         objectives=(Contrastive(), MultiLabel()) if labels else (Contrastive(),),
-        reading=replace(shipped.reading, regions=Regions(scale=scale)),
     )
 
 

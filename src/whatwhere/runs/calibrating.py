@@ -8,9 +8,8 @@ from pathlib import Path
 from whatwhere.captions.sources import open_pairs, split
 from whatwhere.concepts.bank import Bank
 from whatwhere.recipes import Recipe, override, paths, to_json
-from whatwhere.runs.loading import restore
+from whatwhere.runs.loading import restore, segmenter
 from whatwhere.runs.thresholds import Learned, learn_threshold
-from whatwhere.segmenter import Segmenter
 from whatwhere.training import checkpoints, pick_device
 
 
@@ -38,7 +37,7 @@ def calibrate(
     ).held_out
     if not len(held_out):
         raise ValueError(f"{name} held out no pictures; train with held_out=0.05")
-    segment = Segmenter(restored.step.model.to(pick_device(device)), restored.recipe.reading)
+    segment = segmenter(restored.step, restored.recipe.reading, device=pick_device(device))
     learned = learn_threshold(segment, held_out, Bank.parse(restored.said["concepts"]))
     if out is not None:
         rule = [

@@ -58,15 +58,10 @@ def make_gallery(
     `singulars=False` leaves the captions' plurals alone: a concept is then found only as it is
     written.
     """
-    clean = ClipTokens().clean
-    said = [[clean(text) for text in s.captions] for s in tqdm(pairs, "reading", unit=" pictures")]
+    said = _cleaned(pairs)
     bar = tqdm(said, "mining concepts", unit=" pictures", disable=concepts.path is not None)
     bank = concepts.bank(text for texts in bar for text in texts)
-    find = Finder(bank.concepts, singular=singular if singulars else None)
-    mentions = Mentions.of(
-        list(dict.fromkeys(row for text in texts for row in find(text)))
-        for texts in tqdm(said, "finding concepts", unit=" pictures")
-    )
+    mentions = _mentioned(said, bank, singulars=singulars)
     folder.mkdir(parents=True, exist_ok=True)
     write(folder / GALLERY, "".join(f"{line}\n" for line in bank.lines).encode())
     about = np.array([digest(bank.lines), digest([s.key for s in pairs])])
@@ -74,6 +69,19 @@ def make_gallery(
     np.savez_compressed(held, start=mentions.start, concept=mentions.concept, about=about)
     write(folder / MENTIONS, held.getvalue())
     return bank, mentions
+
+
+def _cleaned(pairs: Pairs[Sample]) -> list[list[str]]:
+    clean = ClipTokens().clean
+    return [[clean(text) for text in s.captions] for s in tqdm(pairs, "reading", unit=" pictures")]
+
+
+def _mentioned(said: list[list[str]], bank: Bank, *, singulars: bool = True) -> Mentions:
+    find = Finder(bank.concepts, singular=singular if singulars else None)
+    return Mentions.of(
+        list(dict.fromkeys(row for text in texts for row in find(text)))
+        for texts in tqdm(said, "finding concepts", unit=" pictures")
+    )
 
 
 def read_gallery(folder: Path) -> Bank:
@@ -280,15 +288,34 @@ class Audited:
 
 
 def audit_sidecar(
-    folder: Path, *, top: int, examples: int, seed: int, sidecar: Path | None = None
+    folder: Path,
+    *,
+    top: int,
+    examples: int,
+    seed: int,
+    pool: Path | None = None,
+    pairs: Pairs[Sample] | None = None,
+    sidecar: Path | None = None,
 ) -> Audited:
-    """The `top` concepts of every picture against its own captions; examples drawn by `seed`."""
-    keys, bank = Vectors.open(folder / PICTURES).keys, read_gallery(folder)
-    mentions = read_mentions(folder, bank, keys)
+    """The `top` concepts of every picture against its own captions; examples drawn by `seed`.
+
+    With a `pool`, the curation that lent, the concepts are its own, and which of them the captions
+    of `pairs`, the pictures of `folder`, mention is found anew.
+    """
+    keys, bank = Vectors.open(folder / PICTURES).keys, read_gallery(pool or folder)
+    if pool is None or pairs is None:
+        mentions = read_mentions(folder, bank, keys)
+    else:
+        if [sample.key for sample in pairs] != list(keys):
+            raise ValueError(f"the captions are not of the pictures of {folder}; give those")
+        mentions = _mentioned(_cleaned(pairs), bank)
     held = Sidecar(sidecar or folder / SIDECAR, count=top)
     row_of = {name: row for row, name in enumerate(bank.names)}
     if strange := [name for name in held.names if name not in row_of]:
-        raise ValueError(f"the sidecar has {strange[0]!r}, which {folder / GALLERY} has not")
+        raise ValueError(
+            f"the sidecar has {strange[0]!r}, which {(pool or folder) / GALLERY} has not; name the "
+            "curation that lent with --pool"
+        )
     table, scores = held.best(keys)
     rows = np.array([*(row_of[name] for name in held.names), -1])
     table = rows[table]

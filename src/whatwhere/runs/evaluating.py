@@ -135,7 +135,7 @@ def measure(
     how     a grouping of patches, whose fit to segments is then measured instead of the names'
     """
     if how is not None or isinstance(benchmark, Segments):
-        settings = BottomUp(side=segment.reading.side)
+        settings = BottomUp(side=segment.reading.side, long=segment.reading.long)
         settings = settings if how is None else replace(settings, how=how)
         return _measure_groups(segment, benchmark, settings, limit, background or sweep)
     if isinstance(benchmark, Benchmark):

@@ -36,6 +36,7 @@ class BottomUp:
     how     a grouping
     image   an image encoder to be used alone; None: that of a model
     side    pixels of the short side that the photo is resized to; 0 keeps its size
+    long    the most pixels of the long side, whatever that makes of the short one
     shape   kept: sides in proportion, to the nearest that divide into patches. square: squashed to
             `side`, as encoders of one size need it
     """
@@ -43,11 +44,14 @@ class BottomUp:
     how: Any = Principal()
     image: Any = None
     side: int = 448
+    long: int = 2048
     shape: Literal["kept", "square"] = "kept"
 
     def __post_init__(self):
-        if self.side < 0:
-            raise ValueError(f"side is {self.side}; take a number of pixels, or 0")
+        if self.side < 0 or self.long < 1:
+            raise ValueError(
+                f"side is {self.side}, long {self.long}; take numbers of pixels, or side=0"
+            )
 
 
 class Grouper:
@@ -85,7 +89,7 @@ class Grouper:
         if self.settings.shape == "square":
             size = (side or min(own),) * 2
         else:
-            size = short_side(*own, side=side or min(own))
+            size = short_side(*own, side=side or min(own), long=self.settings.long)
         rows, cols = (max(round(n / self.patch), 1) * self.patch for n in size)
         return rows, cols
 
@@ -186,7 +190,7 @@ def find_how(name: str, overrides: Sequence[str] = ()) -> Any:
 def described(settings: BottomUp) -> dict[str, str | int | float]:
     """What a score depends on."""
     said = {"how": type(settings.how).__name__} | asdict(settings.how)
-    return said | {"side": settings.side, "shape": settings.shape}
+    return said | {"side": settings.side, "long": settings.long, "shape": settings.shape}
 
 
 def beside(found: Segmentation) -> Image.Image:

@@ -11,10 +11,12 @@ import torch
 
 from whatwhere import __version__, models, released
 from whatwhere.model import Model
+from whatwhere.objectives.contrastive import ContrastiveObjective
 from whatwhere.objectives.together import Together
 from whatwhere.recipes import Recipe, bring, from_json, override, paths, to_json
 from whatwhere.records import Sizes
 from whatwhere.segmenter import Segmenter
+from whatwhere.segmenter.reading import Reading
 from whatwhere.training import Step, checkpoints, pick_device
 
 
@@ -94,7 +96,16 @@ def load(
     `imports` are modules or files with parts of your own that the checkpoint's recipe uses.
     """
     restored = restore(name, overrides=overrides, imports=imports)
-    return Segmenter(restored.step.model.to(pick_device(device)), restored.recipe.reading)
+    return segmenter(restored.step, restored.recipe.reading, device=pick_device(device))
+
+
+def segmenter(step: Step, reading: Reading, *, device: torch.device | None = None) -> Segmenter:
+    """A model that reads as `reading` says; what that leaves open is as training learned it."""
+    objective: Any = step.objective
+    scales = [p.scale().item() for p in objective.parts if isinstance(p, ContrastiveObjective)]
+    if reading.regions is not None and reading.regions.scale is None and scales:
+        reading = replace(reading, regions=replace(reading.regions, scale=scales[0]))
+    return Segmenter(step.model if device is None else step.model.to(device), reading)
 
 
 def _from_run(path: Path, overrides: Sequence[str]) -> Restored:

@@ -85,7 +85,14 @@ def _open_clip(name: str, device: str) -> Space:
         architecture
     ):
         raise ValueError(f"no weights at {weights!r}, and open_clip has none of that name")
-    model, _, prepare = open_clip.create_model_and_transforms(architecture, pretrained=weights)
+    try:
+        model, _, prepare = open_clip.create_model_and_transforms(architecture, pretrained=weights)
+    except Exception as error:  # the unpickler may fall over junk in any way
+        reason = next(iter(str(error).splitlines()), "")
+        raise ValueError(
+            f"open_clip cannot read {weights} as {architecture} ({reason:.100}); give a file of "
+            "that architecture, or a tag that open_clip.list_pretrained() names and can download"
+        ) from error
     model, tokenize = model.to(pick_device(device)).eval(), open_clip.get_tokenizer(architecture)
     here = next(model.parameters()).device
 

@@ -33,7 +33,7 @@ from whatwhere.parallel import rank, world
 from whatwhere.recipes import Pretraining, Recipe, to_json
 from whatwhere.records import Batch, ImageFeatures
 from whatwhere.runs.evaluating import retrieval
-from whatwhere.runs.loading import about, build
+from whatwhere.runs.loading import about, build, segmenter
 from whatwhere.runs.samples import draw_samples
 from whatwhere.segmenter import Segmenter
 from whatwhere.training import checkpoints, pick_device, train
@@ -101,12 +101,12 @@ def run_training(
                 some = read(measure_on, 0, min(8, measure_on.steps_per_epoch))
                 found = retrieval(step.model, some)
             if rank() == 0:
-                segmenter = Segmenter(step.model, recipe.reading)
+                segment = segmenter(step, recipe.reading)
                 if watch is not None:
-                    found |= watch(segmenter, done)
+                    found |= watch(segment, done)
                 elif bank is not None:
                     folder = run / "pictures" / f"step-{done:08d}"
-                    draw_samples(segmenter, halves.held_out, bank, folder)
+                    draw_samples(segment, halves.held_out, bank, folder)
             return {f"validation/{name}": value for name, value in found.items()}
 
         if rank() == 0:

@@ -46,15 +46,16 @@ class Background:
 class Regions:
     """Regions are named before pixels are; see `segmenter.regions`.
 
-    scale   multiplies cosines before the softmax over the names: 1 / the temperature of training
+    scale   multiplies cosines before the softmax over the names: 1 / the temperature of training.
+            None: what this model's training learned, or 100 if it learned none
     keep    names that fit the window best as a whole; others are out
     """
 
-    scale: float = 100.0
+    scale: float | None = None
     keep: int = 5
 
     def __post_init__(self):
-        if self.scale <= 0 or self.keep < 1:
+        if (self.scale is not None and self.scale <= 0) or self.keep < 1:
             raise ValueError(
                 f"reading.regions.scale={self.scale:g}, keep={self.keep}; take a number above 0, "
                 "and 1 name or more"

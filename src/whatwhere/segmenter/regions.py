@@ -16,6 +16,8 @@ from torch import Tensor
 from whatwhere.records import EncodedImages
 from whatwhere.segmenter.reading import Regions
 
+LARGEST = 100.0  # scale that training may learn
+
 
 def name_regions(
     images: EncodedImages,
@@ -64,7 +66,7 @@ def region_scores(
 
     Of a name's synonyms the best counts, before names compete: else they would share one place.
     """
-    logits = _by_name(rule.scale * images.regions @ vectors.mT, owner)
+    logits = _by_name((rule.scale or LARGEST) * images.regions @ vectors.mT, owner)
     whole = _by_name(images.image @ vectors.mT, owner)
     kept = whole.topk(min(rule.keep, whole.shape[1]), dim=1).indices
     left_out = torch.ones_like(whole, dtype=torch.bool).scatter_(1, kept, False)

@@ -120,7 +120,12 @@ def train(
         stop = stop_asked()
         clock, timed = time.perf_counter(), done
         for batch in batches(done, settings.steps):
-            losses = _take(wrapped, adam, to(batch, device), settings, done)
+            try:
+                losses = _take(wrapped, adam, to(batch, device), settings, done)
+            except NotFiniteError:
+                if all(weight.isfinite().all() for weight in step.parameters()):
+                    keep()  # what was learned before that step
+                raise
             done += 1
             bar.update()
             last = done == settings.steps
@@ -210,12 +215,16 @@ def _take(
     return losses
 
 
+class NotFiniteError(ValueError):
+    """A loss or a gradient is infinite, or no number. It is not in the weights."""
+
+
 def _refuse_broken(value: Tensor, losses: Losses, what: str, done: int) -> None:
     """Infinite, or no number."""
     if not torch.isfinite(value):
         terms = {name: term.item() for name, term in losses.terms.items()}
-        raise ValueError(
-            f"the {what} is not finite in step {done} ({terms}); checkpoints before it are kept. "
+        raise NotFiniteError(
+            f"the {what} is not finite in step {done} ({terms}); the weights before it are kept. "
             "Start again in another --out with a lower training.lr or a smaller training.clip"
         )
 
