@@ -1,10 +1,10 @@
 """Weights from a local file, in either of the two usual formats, without running code from it."""
 
 import re
-from argparse import Namespace
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import numpy as np
 import torch
@@ -16,7 +16,6 @@ SCALAR = np.float32(0).__reduce__()[0]  # and single numbers
 HARMLESS: list[Any] = [  # all that a pickle may call beside torch's own
     *[(REBUILD, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")],
     *[(SCALAR, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")],
-    Namespace,  # settings that training scripts keep beside the weights
     np.ndarray,
     np.dtype,
     *[type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i4", "i8")],
@@ -41,17 +40,10 @@ def read(path: str, *, inside: tuple[str, ...] = ("state_dict", "model")) -> dic
         if file.suffix == ".safetensors":
             state = load_file(file)
         else:
-            with torch.serialization.safe_globals(HARMLESS):
+            with torch.serialization.safe_globals([*HARMLESS, *_strange(file)]):
                 state = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # an unpickler may fall over junk in any way
-        strange = re.search(r"GLOBAL (\S+) was not an allowed global", str(error))
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        if strange:
-            reason = (
-                f"it holds a {strange[1]}, and reading one could run code; if you trust the file, "
-                "write its tensors alone: "
-                "torch.save(torch.load(FILE, weights_only=False)['model'], NEW)"
-            )
         raise ValueError(f"cannot read weights from {path}: {reason}") from None
     for key in inside:
         state = state.get(key, state) if isinstance(state, dict) else state
@@ -61,6 +53,38 @@ def read(path: str, *, inside: tuple[str, ...] = ("state_dict", "model")) -> dic
     if not tensors:
         raise ValueError(f"{path} holds no tensors by name; give a file with a state dict")
     return {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
+
+
+class _Nothing(dict):
+    """Stands for any object that is no tensor: it takes what it is given and keeps none of it."""
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__()
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+    def append(self, value: Any) -> None:
+        pass
+
+    def extend(self, values: Any) -> None:
+        pass
+
+
+def _strange(file: Path) -> list[tuple[type, str]]:
+    """What the file would call and torch does not trust, each name with `_Nothing` for it.
+
+    Training scripts keep their settings beside the weights, as objects of other libraries. None of
+    that is looked up or run.
+    """
+    if not is_zipfile(file):  # older than torch 1.6
+        return []
+    with torch.serialization.safe_globals(HARMLESS):
+        names = torch.serialization.get_unsafe_globals_in_checkpoint(file)
+    return [(_Nothing, name) for name in names]
 
 
 def write(state: dict[str, Tensor], file: Path) -> None:
