@@ -20,13 +20,13 @@ Printed of each run, and as mean and spread over seeds:
 """
 
 import argparse
-import json
-import statistics
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
 from experiments.photos import opened, score
+from experiments.repeats import Found, once, tell, tell_spread
 
 from whatwhere import recipes
 from whatwhere.benchmarks import bsds
@@ -68,22 +68,18 @@ def recipe(how: Pooling, seed: int, weights: Path, sentences: Path) -> Recipe:
     )
 
 
-def scores(out: Path, wanted: Recipe, shared: Path) -> dict[str, float]:
+def scores(out: Path, wanted: Recipe, shared: Path) -> Found:
     """One run (or what is left of it from before) and its scores, 0 to 100."""
-    done, kept = out / "scores.json", out / "report.json"
-    if done.is_file():
-        return json.loads(done.read_text())
-    if not kept.is_file():
-        made = run_training(wanted, captions=str(shared / "data/flickr8k"), out=out)
-        kept.write_text(json.dumps(made.report))
-    report = json.loads(kept.read_text())
+    captions = str(shared / "data/flickr8k")
+    report = once(
+        out / "report.json", lambda: run_training(wanted, captions=captions, out=out).report
+    )
     found = {"R@1": 100 * report["validation/text_recall_at_1"]}
     segments = {c: load(out, overrides=[f"similarity.calibration={c}"]) for c in CALIBRATIONS}
     plain, _ = opened(shared, "voc_dev")
     for calibration, by_rule in score(segments, plain, None, []).items():
         found[f"mIoU {calibration}"] = 100 * by_rule["no background"].miou_over(least=ENOUGH)
     found["Jaccard"] = grouped(measure(segments["none"], contours(shared)).result)
-    done.write_text(json.dumps(found))
     return found
 
 
@@ -117,19 +113,15 @@ def main() -> None:
     args = parser.parse_args()
     weights = args.shared / "weights/mobilenet_v2_imagenet1001.safetensors"
     print(f"before captions: Jaccard {before(args.shared, weights):.1f}", flush=True)
-    runs: dict[str, list[dict[str, float]]] = {}
+    runs: dict[str, list[Found]] = {}
     for seed in args.seeds:
         for how in args.poolings:
             out = args.out / f"{how}-seed-{seed}"
             wanted = recipes.override(recipe(how, seed, weights, args.text), args.set)
-            found = scores(out, wanted, args.shared)
+            found = once(out / "scores.json", partial(scores, out, wanted, args.shared))
             runs.setdefault(how, []).append(found)
-            print(out.name, {key: round(value, 1) for key, value in found.items()}, flush=True)
-    for how, several in runs.items():
-        for key in several[0]:
-            values = [one[key] for one in several]
-            spread = statistics.stdev(values) if len(values) > 1 else 0.0
-            print(f"{how:<5} {key:<14} {statistics.mean(values):5.1f} ± {spread:.1f}")
+            tell(out.name, found)
+    tell_spread(runs)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What borrowing gives back when captions leave things out: GroupViT, CoCu and an oracle on scenes.
 
-    python experiments/scenes_curation.py --out runs/scenes-curation [--seeds 0 1 2] [--omit 0.5]
+    python -m experiments.scenes_curation --out runs/scenes-curation [--seeds 0 1 2] [--omit 0.5]
 
 Every name of a thing or a ground is left out of a scene's one caption at a known rate. For each
 seed: a small model (recipe `scenes`) learns from those captions and is the space to curate in; each
@@ -18,12 +18,11 @@ best one to three, with exact membership and with the released code's substrings
 """
 
 import argparse
-import json
-import statistics
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from experiments.repeats import once, tell, tell_spread
 
 from whatwhere import recipes
 from whatwhere.benchmarks.score import evaluate
@@ -145,15 +144,6 @@ def variant(name: str, base: Recipe, seed: int, sidecar: Path, settings: list[st
     return recipes.override(recipe, settings)
 
 
-def once(file: Path, make) -> dict[str, float]:
-    """What `make` finds, or has found before."""
-    if not file.is_file():
-        found = make()
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(found))
-    return json.loads(file.read_text())
-
-
 def measure(out: Path, recipe: Recipe, benchmark: SceneBenchmark) -> dict[str, float]:
     report = run_training(recipe, out=out).report
     found = {"R@1": 100 * report["validation/text_recall_at_1"]}
@@ -193,23 +183,15 @@ def main() -> None:
             return recovered(folder, pairs, args.pictures)
 
         runs.setdefault("borrowed", []).append(once(folder / "found.json", curate))
-        print("borrowed", seed, _short(runs["borrowed"][-1]), flush=True)
+        tell(f"borrowed {seed}", runs["borrowed"][-1])
         for name in args.variants:
             recipe = variant(name, base, seed, folder / curating.SIDECAR, args.set)
             out = args.out / f"{name}-{seed}"
             found = once(out / "scores.json", lambda o=out, r=recipe: measure(o, r, benchmark))
             runs.setdefault(name, []).append(found)
-            print(name, seed, _short(found), flush=True)
+            tell(f"{name} {seed}", found)
     print(f"\nmean ± standard deviation over {len(args.seeds)} seeds, names left out: {args.omit}")
-    for name, found in runs.items():
-        for key in found[0]:
-            values = [one[key] for one in found]
-            spread = statistics.stdev(values) if len(values) > 1 else 0.0
-            print(f"{name:<9} {key:<36} {statistics.mean(values):5.1f} ± {spread:.1f}")
-
-
-def _short(found: dict[str, float]) -> dict[str, float]:
-    return {key: round(value, 1) for key, value in found.items()}
+    tell_spread(runs)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """CLIPpy's question on the scenes world: max, mean and cls pooling, from three kinds of start.
 
-    python experiments/scenes_pooling.py --out runs/pooling --seeds 0 1 2 3 4
+    python -m experiments.scenes_pooling --out runs/pooling --seeds 0 1 2 3 4
 
 Starts are `random`, `learned` (a tower of `whatwhere pretrain scenes-tower` that saw the pictures
 without a word, one for each seed, then trained on) and `frozen` (the same, not trained on; without
@@ -11,9 +11,11 @@ at home and the gap to where it is not. Finished runs are not repeated.
 """
 
 import argparse
-import json
 import statistics
+from functools import partial
 from pathlib import Path
+
+from experiments.repeats import Found, once, tell, tell_spread
 
 from whatwhere import recipes
 from whatwhere.benchmarks.score import evaluate
@@ -44,16 +46,10 @@ def tower(out: Path, seed: int, steps: int) -> Path:
     return weights
 
 
-def scores(out: Path, settings: list[str], scenes: int) -> dict[str, float]:
+def scores(out: Path, settings: list[str], scenes: int) -> Found:
     """One run (or what is left of it from before) and its scores, 0 to 100."""
-    done = out / "scores.json"
-    if done.is_file():
-        return json.loads(done.read_text())
     recipe = recipes.override(recipes.load("scenes"), settings)
-    kept = out / "report.json"
-    if not kept.is_file():
-        kept.write_text(json.dumps(run_training(recipe, out=out).report))
-    report = json.loads(kept.read_text())
+    report = once(out / "report.json", lambda: run_training(recipe, out=out).report)
     found = {"R@1": 100 * report["validation/text_recall_at_1"]}
     benchmark = SceneBenchmark(recipe.captions.world, count=scenes, first=3_000_000)
     for calibration in CALIBRATIONS:
@@ -63,7 +59,6 @@ def scores(out: Path, settings: list[str], scenes: int) -> dict[str, float]:
     swapped = measure(load(out), benchmark_swap.load()).result.as_json()
     home = statistics.mean(by["usual"] for by in swapped["by_ground"].values())
     found |= {"top-1 at home": home, "gap": swapped["gap"]}
-    done.write_text(json.dumps(found))
     return found
 
 
@@ -79,7 +74,7 @@ def main() -> None:
     parser.add_argument("--tower-steps", type=int, default=400)
     parser.add_argument("--set", nargs="+", default=[], help="settings of all runs")
     args = parser.parse_args()
-    runs: dict[tuple[str, str], list[dict[str, float]]] = {}
+    runs: dict[str, list[Found]] = {}
     for start in args.starts:
         for seed in args.seeds:
             first = []
@@ -91,14 +86,11 @@ def main() -> None:
                     continue
                 settings = [*POOLINGS[pool], *first, "validate_every=0", f"training.seed={seed}"]
                 out = args.out / f"{pool}-{start}-{seed}"
-                found = scores(out, [*settings, *args.set], args.scenes)
-                runs.setdefault((pool, start), []).append(found)
-                print(out.name, {key: round(value, 1) for key, value in found.items()}, flush=True)
-    for (pool, start), found in runs.items():
-        for key in found[0]:
-            values = [run[key] for run in found]
-            spread = statistics.stdev(values) if len(values) > 1 else 0.0
-            print(f"{pool:<5} {start:<8} {key:<14} {statistics.mean(values):5.1f} ± {spread:.1f}")
+                make = partial(scores, out, [*settings, *args.set], args.scenes)
+                found = once(out / "scores.json", make)
+                runs.setdefault(f"{pool} {start}", []).append(found)
+                tell(out.name, found)
+    tell_spread(runs)
 
 
 if __name__ == "__main__":

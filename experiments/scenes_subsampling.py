@@ -1,6 +1,6 @@
 """Visual token sub-sampling on and off: a small ViT from nothing on the scenes world, max pooling.
 
-    python experiments/scenes_subsampling.py --out runs/subsampling --seeds 0 1 2 3 4
+    python -m experiments.scenes_subsampling --out runs/subsampling --seeds 0 1 2 3 4
 
 Scenes are drawn at 144 x 192 pixels. The ViT (patches of 8, width 96, 3 blocks) sees them
 
@@ -15,10 +15,11 @@ Finished runs are not repeated. What it costs: benchmarks/token_subsampling.py.
 """
 
 import argparse
-import json
-import statistics
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+
+from experiments.repeats import Found, once, tell, tell_spread
 
 from whatwhere import recipes
 from whatwhere.benchmarks.score import evaluate
@@ -56,12 +57,9 @@ def recipe(variant: str, seed: int) -> Recipe:
     )
 
 
-def scores(out: Path, wanted: Recipe, scenes: int) -> dict[str, float]:
-    """One run and its scores, 0 to 100."""
-    done = out / "scores.json"
-    if done.is_file():
-        return json.loads(done.read_text())
-    report = run_training(wanted, out=out).report
+def scores(out: Path, wanted: Recipe, scenes: int) -> Found:
+    """One run (or what is left of it from before) and its scores, 0 to 100."""
+    report = once(out / "report.json", lambda: run_training(wanted, out=out).report)
     found = {"R@1": 100 * report["validation/text_recall_at_1"]}
     benchmark = SceneBenchmark(wanted.captions.world, count=scenes, first=3_000_000)
     for calibration in CALIBRATIONS:
@@ -70,7 +68,6 @@ def scores(out: Path, wanted: Recipe, scenes: int) -> dict[str, float]:
             segment = load(out, overrides=changed)
             seen = evaluate(labeller(segment, benchmark), benchmark, progress=False)
             found[f"mIoU {calibration} {times}"] = 100 * seen.miou
-    done.write_text(json.dumps(found))
     return found
 
 
@@ -84,19 +81,15 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=200)
     parser.add_argument("--set", nargs="+", default=[], help="settings of all runs")
     args = parser.parse_args()
-    runs: dict[str, list[dict[str, float]]] = {}
+    runs: dict[str, list[Found]] = {}
     for seed in args.seeds:
         for variant in args.variants:
             out = args.out / f"{variant}-{seed}"
             wanted = recipes.override(recipe(variant, seed), args.set)
-            found = scores(out, wanted, args.scenes)
+            found = once(out / "scores.json", partial(scores, out, wanted, args.scenes))
             runs.setdefault(variant, []).append(found)
-            print(out.name, {key: round(value, 1) for key, value in found.items()}, flush=True)
-    for variant, several in runs.items():
-        for key in several[0]:
-            values = [one[key] for one in several]
-            spread = statistics.stdev(values) if len(values) > 1 else 0.0
-            print(f"{variant:<6} {key:<16} {statistics.mean(values):5.1f} ± {spread:.1f}")
+            tell(out.name, found)
+    tell_spread(runs)
 
 
 if __name__ == "__main__":

@@ -142,6 +142,6 @@ def test_what_does_not_go_together_is_refused():
     centred = Cosine(calibration="centred").build(Sizes(dim=6))
     with pytest.raises(ValueError, match=r"set similarity\.calibration=none"):
         segmenter(NAMED, similarity=centred)
-    for scale, keep in ((0.0, 5), (1.0, 0)):
+    for scale, keep in ((0.0, 5), (1.0, 0), (None, 0)):
         with pytest.raises(ValueError, match=r"reading\.regions\.scale="):
             Regions(scale, keep)

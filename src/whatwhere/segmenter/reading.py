@@ -57,7 +57,7 @@ class Regions:
     def __post_init__(self):
         if (self.scale is not None and self.scale <= 0) or self.keep < 1:
             raise ValueError(
-                f"reading.regions.scale={self.scale:g}, keep={self.keep}; take a number above 0, "
+                f"reading.regions.scale={self.scale}, keep={self.keep}; take a number above 0, "
                 "and 1 name or more"
             )
 
