@@ -24,12 +24,14 @@ def on_ray(address: str, *, workers: int | None = None, gpu: bool = False) -> Ea
     as GPUs, else as processors.
     """
     _refuse_unreachable(address)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Under `uv run`, Ray would send this folder to its workers and wait for `uv run` to work there.
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     ray = _ray()
 
     def each(work: Work, sizes: Mapping[int, int], *, doing: str, unit: str) -> None:
         if not sizes:
             return
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         try:
             ray.init(
                 address=address,
