@@ -24,6 +24,7 @@ from whatwhere.concepts.names import Names, parse_names, refuse_shared
 from whatwhere.concepts.prompts import Prompts
 from whatwhere.model import Model
 from whatwhere.records import EncodedImages, to
+from whatwhere.segmenter.guided import guided
 from whatwhere.segmenter.photos import Photo, read_photo
 from whatwhere.segmenter.reading import BACKGROUND, Background, Reading
 from whatwhere.segmenter.regions import name_regions
@@ -45,11 +46,15 @@ class Looked:
 
 @dataclass(frozen=True)
 class _Seen:
-    """A picture's windows, encoded in batches, and the size that they lie on."""
+    """A picture's windows, encoded in batches, and the picture that they lie on."""
 
     places: list[Window]
     encoded: list[EncodedImages]
-    size: tuple[int, int]
+    pixels: Float[Tensor, "3 seen_height seen_width"]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.pixels.shape[1], self.pixels.shape[2]
 
 
 class Segmenter:
@@ -286,7 +291,8 @@ class Segmenter:
         places = windows(size, window=reading.window, stride=reading.stride)
         crops = torch.stack([w.cut(pixels, multiple=encoder.patch) for w in places])
         batches = crops.to(self.device).split(8)
-        return _Seen(places, [self.model.encode_images(some) for some in batches], size)
+        encoded = [self.model.encode_images(some) for some in batches]
+        return _Seen(places, encoded, pixels.to(self.device))
 
     def _place(
         self, seen: _Seen, vectors: Float[Tensor, "vectors dim"], full: tuple[int, int]
@@ -294,7 +300,7 @@ class Segmenter:
         """Window scores, brought to the window's pixels, averaged where windows overlap, resized.
 
         The order of TCL's protocol (mmsegmentation's slide inference): upsample, add, divide by
-        the number of windows, resize to the photo.
+        the number of windows, resize to the photo. A guide acts before the last step.
         """
         canvas = torch.zeros(len(vectors), *seen.size, device=self.device)
         hits = torch.zeros(seen.size, device=self.device)
@@ -303,6 +309,8 @@ class Segmenter:
         for place, scores in zip(seen.places, maps, strict=True):
             place.add(scores, canvas, hits)
         canvas /= hits
+        if self.reading.guide:
+            canvas = guided(canvas, seen.pixels, radius=self.reading.guide)
         if seen.size == full:
             return canvas
         return F.interpolate(canvas[None], full, mode="bilinear", align_corners=False)[0]

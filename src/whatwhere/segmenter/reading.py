@@ -70,6 +70,8 @@ class Reading:
     long        the most pixels of the long side, whatever that makes of the short one (TCL: 2048)
     window      pixels a side of the square windows; 0 sees the picture whole
     stride      pixels between windows
+    guide       pixels, of the resized picture, within which scores follow its colours, so that
+                outlines lie on edges (the guided filter); 0 leaves scores as they are
     resize      bicubic: Pillow's, which averages what it shrinks. bilinear: four neighbours and no
                 more, as OpenCV's, with which TCL's protocol and most published numbers were read
     prompts     set of captions that a name is put into, whose vectors are averaged
@@ -83,6 +85,7 @@ class Reading:
     long: int = 2048
     window: int = 448
     stride: int = 224
+    guide: int = 0
     resize: Resize = "bicubic"
     prompts: Prompting = "photo"
     background: Background = Background()
@@ -91,7 +94,7 @@ class Reading:
     regions: Regions | None = None
 
     def __post_init__(self):
-        least = {"side": 0, "long": 1, "window": 0, "stride": 1, "chunk": 1}
+        least = {"side": 0, "long": 1, "window": 0, "stride": 1, "guide": 0, "chunk": 1}
         for name, limit in least.items():
             if getattr(self, name) < limit:
                 raise ValueError(
