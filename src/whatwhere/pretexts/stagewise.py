@@ -79,14 +79,11 @@ class StagewisePretext(nn.Module):
         self.widths = [some.shape[1] for some in maps]
         ends = [width == self.widths[-1] for width in self.widths]
         self.standards = nn.ModuleList(
-            _Standard(width, centred=not last)
-            for width, last in zip(self.widths, ends, strict=True)
+            Standard(width, centred=not last) for width, last in zip(self.widths, ends, strict=True)
         )
         # In tuples, so that no checkpoint holds the teacher's weights.
         self._teacher = (teacher,)
-        self._classifier = (
-            () if settings.classifier is None else (_classifier(settings.classifier),)
-        )
+        self._classifier = () if settings.classifier is None else classifier(settings.classifier)
 
     def forward(self, views: Views, look: Look) -> Losses:
         encoder: Any = look.encoder
@@ -109,7 +106,7 @@ class StagewisePretext(nn.Module):
         if self._classifier:
             standard: Any = self.standards[-1]
             spread = standard.spread()[:, None, None]
-            kernel, bias = (tensor.to(spread.device) for tensor in self._classifier[0])
+            kernel, bias = (tensor.to(spread.device) for tensor in self._classifier)
             apart = class_divergence(
                 found.float() * spread, targets[-1] * spread, kernel=kernel, bias=bias
             )
@@ -155,12 +152,12 @@ def class_divergence(
     return apart[:, 0].mean() + apart[:, 1:].mean()
 
 
-def _classifier(path: str) -> tuple[Tensor, Tensor]:
+def classifier(path: str) -> tuple[Tensor, Tensor]:
     state = read(path)
     return tensor_of(state, "classifier.1.weight"), tensor_of(state, "classifier.1.bias")
 
 
-class _Standard(nn.Module):
+class Standard(nn.Module):
     """Channels with mean 0 and variance 1 over the first batches; as fixed afterwards."""
 
     seen: Float[Tensor, ""]
@@ -181,6 +178,12 @@ class _Standard(nn.Module):
             self.seen += 1
             self.mean.lerp_(maps.mean(dim=(0, 2, 3)), 1 / self.seen.item())
             self.square.lerp_(maps.square().mean(dim=(0, 2, 3)), 1 / self.seen.item())
+        return self.scaled(maps)
+
+    def scaled(
+        self, maps: Float[Tensor, "batch channels rows cols"]
+    ) -> Float[Tensor, "batch channels rows cols"]:
+        """Brought to the scale of what was seen, and not itself counted in."""
         mean = self.mean if self.centred else torch.zeros_like(self.mean)
         return (maps - mean[:, None, None]) / self.spread()[:, None, None]
 
