@@ -62,12 +62,12 @@ last = replace(
     training=replace(tower.training, lr=2e-3, steps=1300),
 )
 
-# What is where: each part as the teacher sees it alone, half as fine as the whole photo is given.
+# What is where: each part as the teacher sees it alone.
 tiles = replace(
     tower,
-    image=Compact(stride=16, shrink=2, frozen=False),
+    image=Compact(stride=16, frozen=False),
     pretexts=(Tiles(teacher=MobileNetV2(stride=32)),),
-    viewing=replace(tower.viewing, size=(256, 256), crop=(0.5, 1.0)),
+    viewing=replace(tower.viewing, size=(160, 160), crop=(0.3, 1.0)),
     training=replace(tower.training, lr=1e-3, steps=1500),
 )
 
