@@ -135,7 +135,7 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, required=True, help="folder with data/")
     parser.add_argument("--out", type=Path, required=True, help="a .jsonl file")
     parser.add_argument("--teacher", metavar="WEIGHTS", help="MobileNetV2 with its classifier")
-    parser.add_argument("--sure", type=float, default=0.4)
+    parser.add_argument("--sure", type=float, default=0.8)
     args = parser.parse_args()
     data = (args.shared / "data").resolve()
     classes = [row["name"] for row in by_class(data / "imagenet_samples")]
