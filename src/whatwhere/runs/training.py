@@ -119,7 +119,7 @@ def run_training(
             partial(read, train_on),
             for_data(recipe.training, samples=len(train_on.samples), batch=recipe.batching.batch),
             run=run,
-            about=about(recipe, names, overlap=known, captions=captions, pictures=_digest(pairs)),
+            about=about(recipe, names, overlap=known, captions=captions, pictures=pairs.digest()),
             resume=resume,
             validate=validate,
         )
@@ -150,7 +150,7 @@ def refuse_mixing(recipe: Recipe | Pretraining, run: Path, resume: bool) -> None
 
 def _refuse_other_pictures(pairs: Pairs, run: Path) -> None:
     """Batches follow from the list of pictures and captions, so a resumed run needs the same."""
-    if checkpoints.read_about(checkpoints.newest(run))["pictures"] != _digest(pairs):
+    if checkpoints.read_about(checkpoints.newest(run))["pictures"] != pairs.digest():
         raise ValueError(
             f"{run} was trained on other pictures or captions than these {len(pairs)}; give the "
             "same --captions, or choose another --out"
@@ -181,12 +181,6 @@ def _deciding(recipe: dict) -> dict:
     }
     cached = "caching" in recipe and recipe["caching"]["folder"] is not None
     return kept | {"cached": cached}
-
-
-def _digest(pairs: Pairs) -> str:
-    """Which pictures and captions a run was trained on."""
-    said = json.dumps([(sample.key, *sample.captions) for sample in pairs])
-    return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
 @contextmanager
@@ -341,7 +335,7 @@ def _fit_head(recipe: Recipe, model: Model, pairs: Pairs) -> None:
             for buffer in model.head.buffers():
                 dist.broadcast(buffer, 0)
         return
-    decides = [_digest(pairs), to_json(recipe.head), _weights_digest(model.image_encoder)]
+    decides = [pairs.digest(), to_json(recipe.head), _weights_digest(model.image_encoder)]
     decides += [to_json(recipe.image), recipe.batching.size]
     name = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
     kept = Path(recipe.caching.folder).expanduser() / f"head-{name}.safetensors"
