@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from jaxtyping import Float32, Int64
@@ -18,7 +19,7 @@ from jaxtyping import Float32, Int64
 from whatwhere.curation.mentions import Mentions
 from whatwhere.curation.pieces import Each, here
 from whatwhere.curation.sampling import Sampling, draw
-from whatwhere.curation.vectors import claim
+from whatwhere.curation.vectors import claim, digest
 
 PART = 16_384  # pictures
 
@@ -72,18 +73,8 @@ class Sidecar:
     def __init__(self, folder: str | Path, *, how: Sampling = "top", count: int = 3):
         self.how, self.count = how, count
         pyarrow, parquet = _pyarrow()
-        path = Path(folder).expanduser()
-        if not (path / "about.json").is_file():
-            raise ValueError(f"no sidecar at {folder}; write one with `whatwhere curate rewrite`")
-        parts = sorted(path.glob("part-*.parquet"))
-        expected = json.loads((path / "about.json").read_text(encoding="utf-8"))["parts"]
-        if len(parts) != expected:
-            raise ValueError(
-                f"the sidecar {folder} has {len(parts)} of {expected} parts; run `whatwhere curate "
-                "rewrite` again, which goes on where it stopped"
-            )
         try:
-            table = pyarrow.concat_tables([parquet.read_table(part) for part in parts])
+            table = pyarrow.concat_tables([parquet.read_table(part) for part in _parts(folder)])
         except pyarrow.ArrowException as error:
             raise ValueError(f"cannot read the sidecar {folder}: {error}; delete it") from None
         table = table.combine_chunks()
@@ -133,6 +124,26 @@ class Sidecar:
         cluster[asked, column] = self.clusters[place]
         score[asked, column] = self.scores[place]
         return concept, score, cluster, number
+
+
+def contents(folder: str | Path) -> str:
+    """What tells a sidecar from one of other contents, from a checksum of every part."""
+    return digest([str(crc32(part.read_bytes())) for part in _parts(folder)])
+
+
+def _parts(folder: str | Path) -> list[Path]:
+    """All parts of a sidecar that is complete."""
+    path = Path(folder).expanduser()
+    if not (path / "about.json").is_file():
+        raise ValueError(f"no sidecar at {folder}; write one with `whatwhere curate rewrite`")
+    parts = sorted(path.glob("part-*.parquet"))
+    expected = json.loads((path / "about.json").read_text(encoding="utf-8"))["parts"]
+    if len(parts) != expected:
+        raise ValueError(
+            f"the sidecar {folder} has {len(parts)} of {expected} parts; run `whatwhere curate "
+            "rewrite` again, which goes on where it stopped"
+        )
+    return parts
 
 
 def _table(keys: Sequence[str], names: np.ndarray, found: Borrowed) -> Any:

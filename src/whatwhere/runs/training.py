@@ -72,7 +72,7 @@ def run_training(
     with processes(recipe.training.device):
         pairs = _pairs(recipe, captions, kind)
         if resume:
-            _refuse_other_pictures(pairs, run)
+            _refuse_other_data(recipe, pairs, run)
         halves = split(pairs, held_out=recipe.held_out, seed=0)
         bank = _bank(recipe, halves.train, run if resume else None)
         step = build(recipe, concepts=0 if bank is None else len(bank))
@@ -119,7 +119,14 @@ def run_training(
             partial(read, train_on),
             for_data(recipe.training, samples=len(train_on.samples), batch=recipe.batching.batch),
             run=run,
-            about=about(recipe, names, overlap=known, captions=captions, pictures=pairs.digest()),
+            about=about(
+                recipe,
+                names,
+                overlap=known,
+                captions=captions,
+                pictures=pairs.digest(),
+                prompts=_drawn_from(recipe),
+            ),
             resume=resume,
             validate=validate,
         )
@@ -148,13 +155,24 @@ def refuse_mixing(recipe: Recipe | Pretraining, run: Path, resume: bool) -> None
         )
 
 
-def _refuse_other_pictures(pairs: Pairs, run: Path) -> None:
-    """Batches follow from the list of pictures and captions, so a resumed run needs the same."""
-    if checkpoints.read_about(checkpoints.newest(run))["pictures"] != pairs.digest():
+def _refuse_other_data(recipe: Recipe, pairs: Pairs, run: Path) -> None:
+    """Batches follow from pictures, captions and prompts, so a resumed run needs the same."""
+    stored = checkpoints.read_about(checkpoints.newest(run))
+    if stored["pictures"] != pairs.digest():
         raise ValueError(
             f"{run} was trained on other pictures or captions than these {len(pairs)}; give the "
             "same --captions, or choose another --out"
         )
+    now = _drawn_from(recipe)
+    if stored.get("prompts", now) != now:  # older checkpoints do not say
+        raise ValueError(
+            f"{run} drew its prompts from other contents than {recipe.extra_prompts} has now; "
+            "bring those back, or choose another --out"
+        )
+
+
+def _drawn_from(recipe: Recipe) -> str | None:
+    return None if recipe.extra_prompts is None else recipe.extra_prompts.contents()
 
 
 def hear_others(skipped: Skipped) -> None:
