@@ -16,10 +16,10 @@ from zlib import crc32
 import numpy as np
 from jaxtyping import Float32, Int64
 
+from whatwhere.curation.files import claim, digest
 from whatwhere.curation.mentions import Mentions
 from whatwhere.curation.pieces import Each, here
 from whatwhere.curation.sampling import Sampling, draw
-from whatwhere.curation.vectors import claim, digest
 
 PART = 16_384  # pictures
 

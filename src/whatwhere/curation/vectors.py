@@ -5,7 +5,6 @@ A shard is one .npz file, complete or absent, and its zip checksum is verified w
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
@@ -18,6 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 from jaxtyping import Float16, Float32
 
+from whatwhere.curation.files import claim, digest, write
 from whatwhere.curation.pieces import Each, here
 
 Thing = TypeVar("Thing")
@@ -122,28 +122,6 @@ def embed(
     sizes = {number: min(SHARD, len(keys) - number * SHARD) for number in vectors.missing()}
     each(encoded, sizes, doing=f"embedding {what}", unit=what)
     return vectors
-
-
-def claim(folder: Path, decides: dict[str, Any], other: str, *, choose: str) -> None:
-    """Make `folder` for what `decides` its contents; ValueError if it holds `other`."""
-    said = json.dumps(decides, indent=1)
-    about = folder / "about.json"
-    if about.is_file() and about.read_text(encoding="utf-8") != said:
-        raise ValueError(f"{folder} holds {other}; delete it first, or choose another {choose}")
-    folder.mkdir(parents=True, exist_ok=True)
-    write(about, said.encode())
-
-
-def digest(texts: Sequence[str]) -> str:
-    """What tells two lists of texts apart."""
-    return hashlib.sha256(json.dumps(list(texts)).encode()).hexdigest()[:16]
-
-
-def write(file: Path, data: bytes) -> None:
-    """The whole file or nothing, whenever the process is killed."""
-    aside = file.with_name(f".{file.name}.{os.getpid()}")
-    aside.write_bytes(data)
-    aside.replace(file)
 
 
 def _write_shard(

@@ -25,11 +25,12 @@ from whatwhere.concepts.prompts import Prompts
 from whatwhere.curation import search
 from whatwhere.curation.audit import Audit, audit
 from whatwhere.curation.clustering import cluster
+from whatwhere.curation.files import digest, write
 from whatwhere.curation.mentions import Finder, Mentions
 from whatwhere.curation.pieces import Each, here
 from whatwhere.curation.ranking import Pool, fits_of, rank
 from whatwhere.curation.sidecar import Borrowed, Sidecar, write_sidecar
-from whatwhere.curation.vectors import SHARD, Embedded, Vectors, digest, embed, write
+from whatwhere.curation.vectors import SHARD, Embedded, Vectors, embed
 from whatwhere.encoders.clip_tokens import ClipTokens
 from whatwhere.runs.spaces import Space
 
