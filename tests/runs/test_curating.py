@@ -1,8 +1,10 @@
 """The steps of a curation fit together, go on where they stopped and refuse what is not theirs."""
 
 import io
+import re
 from dataclasses import replace
 from functools import partial
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -82,6 +84,20 @@ def prepared(folder, pairs, using=None, *, how=None):
     curating.embed_pictures(folder, pairs, using or space(), batch=3)
     curating.make_index(folder, how=how, memory=1.0)
     return bank
+
+
+SETTINGS = Rewriting(near=4, most=3)
+
+
+def whole(folder, pairs):
+    """All steps, one after the other, with an index on disk where there can be one."""
+    prepared(folder, pairs, how="hnsw" if find_spec("faiss") else "exact")
+    rewritten(folder)
+
+
+def rewritten(folder):
+    curating.rewrite(folder, SETTINGS)
+    return told(folder, "red-1")
 
 
 def told(folder, key, count=3):
@@ -202,6 +218,38 @@ def test_a_step_left_out_is_named(tmp_path, pairs, missing, said):
     (tmp_path / missing).unlink()
     with pytest.raises(ValueError, match=said):
         curating.rewrite(tmp_path, Rewriting())
+
+
+@pytest.mark.parametrize(
+    ("file", "step"),
+    [
+        ("mentions.npz", "concepts"),
+        ("pictures/about.json", "embed"),
+        ("pictures/keys.json", "embed"),
+        ("pictures/00001.npz", "embed"),
+        ("concepts/*/about.json", "embed"),
+        ("concepts/*/keys.json", "embed"),
+        ("index.json", "index"),
+        ("index.faiss", "index"),
+        ("sidecar/about.json", "rewrite"),
+        ("sidecar/part-00000.parquet", "rewrite"),
+    ],
+)
+@pytest.mark.parametrize("harm", ["cut", "empty", "junk"])
+def test_a_damaged_file_is_named_with_the_step_that_mends_it(tmp_path, pairs, file, step, harm):
+    if file == "index.faiss":
+        pytest.importorskip("faiss")
+    whole(tmp_path, pairs)
+    before = rewritten(tmp_path)
+    (damaged,) = tmp_path.glob(file)
+    data = damaged.read_bytes()
+    damaged.write_bytes({"cut": data[: len(data) // 2], "empty": b"", "junk": b"\xff\x00{"}[harm])
+    said = rf"{re.escape(str(damaged))} .*; delete it and run `whatwhere curate {step}` again$"
+    with pytest.raises(ValueError, match=said):
+        rewritten(tmp_path)
+    damaged.unlink()
+    whole(tmp_path, pairs)
+    assert rewritten(tmp_path) == before
 
 
 def test_what_does_not_belong_together_is_refused(tmp_path, pairs):

@@ -25,7 +25,7 @@ from whatwhere.concepts.prompts import Prompts
 from whatwhere.curation import search
 from whatwhere.curation.audit import Audit, audit
 from whatwhere.curation.clustering import cluster
-from whatwhere.curation.files import digest, write
+from whatwhere.curation.files import digest, read, write
 from whatwhere.curation.mentions import Finder, Mentions
 from whatwhere.curation.pieces import Each, here
 from whatwhere.curation.ranking import Pool, fits_of, rank
@@ -96,13 +96,18 @@ def read_mentions(folder: Path, bank: Bank, keys: Sequence[str]) -> Mentions:
     file = folder / MENTIONS
     if not file.is_file():
         raise ValueError(f"no {file}; run `whatwhere curate concepts` first")
-    with np.load(file) as held:
-        if held["about"].tolist() != [digest(bank.lines), digest(keys)]:
-            raise ValueError(
-                f"{file} is of another gallery or of other pictures; run `whatwhere curate "
-                "concepts` again"
-            )
-        return Mentions(held["start"], held["concept"])
+
+    def parse(data: bytes) -> tuple[list[str], Mentions]:
+        with np.load(io.BytesIO(data)) as held:
+            return held["about"].tolist(), Mentions(held["start"], held["concept"])
+
+    about, mentions = read(file, parse, step="concepts")
+    if about != [digest(bank.lines), digest(keys)]:
+        raise ValueError(
+            f"{file} is of another gallery or of other pictures; run `whatwhere curate concepts` "
+            "again"
+        )
+    return mentions
 
 
 def embed_pictures(
@@ -159,7 +164,7 @@ def embed_concepts(folder: Path, bank: Bank, space: Space, prompts: Prompts) -> 
 def concept_vectors(folder: Path, bank: Bank, identity: str) -> Float32[np.ndarray, "concepts dim"]:
     """Vectors of exactly this gallery, made by the model that saw the pictures; the newest."""
     held = sorted((folder / CONCEPTS).glob("*/about.json"), key=lambda file: file.stat().st_mtime)
-    found = [Vectors.peek(file.parent) for file in held]
+    found = [Vectors.peek(file.parent) for file in held if Vectors.begun(file.parent)]
     fitting = [
         one
         for one in found
@@ -178,27 +183,34 @@ def make_index(folder: Path, *, how: search.Kind | None, memory: float) -> searc
     vectors = Vectors.open(folder / PICTURES)
     _, first = next(vectors.blocks())
     kind = how or search.choose(len(vectors), first.shape[1], memory=memory)
-    said = json.dumps({"kind": kind, "identity": vectors.identity, "keys": digest(vectors.keys)})
+    about = {"kind": kind, "identity": vectors.identity, "keys": digest(vectors.keys)}
+    said = json.dumps(about).encode()
     if kind != "exact":
         file = folder / INDEX
-        if file.is_file() and file.read_text() == said and (folder / GRAPH).is_file():
+        if file.is_file() and file.read_bytes() == said and (folder / GRAPH).is_file():
             return kind
         sample = search.sampled(vectors.blocks(), count=len(vectors))
         bar = tqdm(vectors.blocks(), "indexing", len(vectors.shards), unit=" shards")
         index = search.train(kind, iter(bar), count=len(vectors), sample=sample)
         search.save(index, folder / GRAPH)
-    write(folder / INDEX, said.encode())
+    write(folder / INDEX, said)
     return kind
 
 
 def open_index(folder: Path, vectors: Vectors) -> search.Index:
-    file = folder / INDEX
-    said = json.loads(file.read_text()) if file.is_file() else {}
-    if (said.get("identity"), said.get("keys")) != (vectors.identity, digest(vectors.keys)):
-        raise ValueError(f"no index of {vectors.folder}; run `whatwhere curate index` (again)")
-    if said["kind"] == "exact":
+    if _kind(folder, vectors) == "exact":
         return search.Exact(vectors.all())
     return search.read(folder / GRAPH)
+
+
+def _kind(folder: Path, vectors: Vectors) -> str:
+    """How these vectors were indexed; ValueError if they were not."""
+    file, found = folder / INDEX, {}
+    if file.is_file():
+        found = read(file, lambda data: dict(json.loads(data)), step="index")
+    if (found.get("identity"), found.get("keys")) != (vectors.identity, digest(vectors.keys)):
+        raise ValueError(f"no index of {vectors.folder}; run `whatwhere curate index` (again)")
+    return found["kind"]
 
 
 def rewrite(
@@ -255,7 +267,7 @@ def rewrite(
         "contents": [
             crc32(part.tobytes()) for part in (concepts, mentions.start, mentions.concept)
         ],
-        "index": json.loads((lender / INDEX).read_text())["kind"],
+        "index": _kind(lender, lenders),
     }
     file = sidecar or folder / SIDECAR
     write_sidecar(file, vectors.keys, bank.names, borrow, decides=decides, each=each)
