@@ -46,9 +46,9 @@ class Mentions:
         A picture may be asked for twice; -1 has no mentions.
         """
         first = self.start[pictures]
-        count = np.where(pictures < 0, 0, self.start[pictures + 1] - first)
-        asked = np.repeat(np.arange(len(pictures)), count)
-        before = np.cumsum(count) - count
+        count = (self.start[pictures + 1] - first) * (pictures >= 0)
+        asked = np.arange(len(pictures)).repeat(count)
+        before = count.cumsum() - count
         return asked, np.arange(len(asked)) + (first - before)[asked]
 
     def through(self, other: Mentions) -> Mentions:
