@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from whatwhere.concepts.nouns import singular
@@ -58,6 +58,7 @@ def test_a_concept_said_twice_or_by_two_names_counts_once():
     assert find("a couch beside a sofa, a dog and a dog") == [0, 1]
 
 
+@settings(deadline=None)
 @given(lists, st.lists(st.integers(-1, 4), max_size=7))
 def test_places_are_what_a_loop_collects(rows, asked):
     rows += [[]] * (5 - len(rows))
@@ -68,6 +69,7 @@ def test_places_are_what_a_loop_collects(rows, asked):
     assert found.picture.tolist() == [i for i, row in enumerate(rows) for _ in row]
 
 
+@settings(deadline=None)
 @given(lists, lists)
 def test_through_replaces_every_concept_by_its_list(rows, other):
     other += [[]] * (7 - len(other))
