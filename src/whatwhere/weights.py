@@ -93,7 +93,7 @@ def write(state: dict[str, Tensor], file: Path) -> None:
     There, names with slashes are paths in a tree of arrays.
     """
     if file.suffix == ".safetensors":
-        save_file(state, file)
+        save_file(state, file, {"format": "pt"})  # which transformers asks for
         return
     tree: dict[str, Any] = {}
     for name, tensor in state.items():

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from whatwhere.concepts.nouns import singular
@@ -32,12 +32,13 @@ def test_all_runs_of_words_count_in_the_order_in_which_they_begin():
     ]
 
 
-def test_a_run_is_no_longer_than_asked():
-    names = ["one two three four", "two three four five six"]
-    caption = "one two three four five six"
-    assert names_in(caption, names) == names[:1]
-    assert names_in(caption, names, longest=5) == names
-    assert names_in(caption, names, longest=3) == []
+def test_a_name_may_have_any_number_of_words():
+    names = ["two three", "one two three four five", "two three four five six seven"]
+    assert names_in("one two three four five six sevens", names, singular=singular) == [
+        "one two three four five",
+        "two three",
+        "two three four five six seven",
+    ]
 
 
 @pytest.mark.parametrize("caption", ["two geese", "many wine glasses", "Wine-Glasses"])
@@ -57,6 +58,7 @@ def test_a_concept_said_twice_or_by_two_names_counts_once():
     assert find("a couch beside a sofa, a dog and a dog") == [0, 1]
 
 
+@settings(deadline=None)
 @given(lists, st.lists(st.integers(-1, 4), max_size=7))
 def test_places_are_what_a_loop_collects(rows, asked):
     rows += [[]] * (5 - len(rows))
@@ -67,6 +69,7 @@ def test_places_are_what_a_loop_collects(rows, asked):
     assert found.picture.tolist() == [i for i, row in enumerate(rows) for _ in row]
 
 
+@settings(deadline=None)
 @given(lists, lists)
 def test_through_replaces_every_concept_by_its_list(rows, other):
     other += [[]] * (7 - len(other))

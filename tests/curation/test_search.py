@@ -58,7 +58,7 @@ def test_an_index_finds_most_is_kept_and_is_the_same_every_time(kind, recall, ve
 def test_an_index_that_cannot_be_read_is_named(tmp_path):
     pytest.importorskip("faiss")
     (tmp_path / "graph").write_bytes(b"no index")
-    with pytest.raises(ValueError, match=r"cannot read .*graph .*; run `whatwhere curate index`"):
+    with pytest.raises(ValueError, match=r"cannot read .*graph .*; delete it and run"):
         search.read(tmp_path / "graph")
 
 

@@ -1,5 +1,8 @@
 """A run draws its prompts from a sidecar while it trains; pictures and captions stay untouched."""
 
+import json
+import shutil
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -10,18 +13,19 @@ from whatwhere.concepts.prompts import clip_templates
 from whatwhere.curation.sidecar import Borrowed, write_sidecar
 from whatwhere.objectives.contrastive import Contrastive
 from whatwhere.objectives.multi_label import MultiLabel
-from whatwhere.recipes import load
+from whatwhere.recipes import load, override
 from whatwhere.recipes.cocu import BorrowedPrompts
 from whatwhere.runs.training import run_training
+from whatwhere.training import checkpoints
 from whatwhere.training.schedule import for_data
 
 pytest.importorskip("pyarrow")
 NAMES = ("boat", "cat", "tree")
 
 
-def sidecar(folder, keys):
+def sidecar(folder, keys, seed=0):
     """Every picture may borrow a cat and a boat, in clusters of their own."""
-    draw = np.random.default_rng(0)
+    draw = np.random.default_rng(seed)
     table = np.tile([1, 0, -1], (len(keys), 1))
     held = Borrowed(
         table, draw.random(table.shape).astype(np.float32), np.where(table < 0, -1, table)
@@ -78,6 +82,59 @@ def test_a_run_with_a_sidecar_of_other_pictures_does_not_start(tmp_path):
     recipe = replace(small(), objectives=(Contrastive(), MultiLabel()), extra_prompts=prompts)
     with pytest.raises(ValueError, match="knows 0 of the 14 training pictures"):
         run_training(recipe, out=tmp_path / "run")
+
+
+def stopped(folder, prompts):
+    """A run that was stopped after two of its three steps."""
+    recipe = replace(
+        small("training.steps=3"),
+        objectives=(Contrastive(), MultiLabel()),
+        extra_prompts=prompts,
+    )
+
+    def stop(segment, done):
+        if done == 2:
+            signal.raise_signal(signal.SIGINT)
+        return {}
+
+    recipe = override(recipe, ["training.validate_every=2"])
+    with pytest.raises(KeyboardInterrupt):
+        run_training(recipe, out=folder, watch=stop)
+    return recipe
+
+
+def test_a_run_is_not_resumed_when_its_sidecar_was_rewritten(tmp_path):
+    keys = [sample.key for sample in small().captions]
+    prompts = BorrowedPrompts(sidecar(tmp_path / "s", keys))
+    recipe = stopped(tmp_path / "run", prompts)
+    shutil.rmtree(tmp_path / "s")
+    sidecar(tmp_path / "s", keys, seed=1)
+    with pytest.raises(
+        ValueError, match=r"other contents than BorrowedPrompts\(sidecar=.* has now"
+    ):
+        run_training(recipe, out=tmp_path / "run", resume=True)
+    shutil.rmtree(tmp_path / "s")
+    sidecar(tmp_path / "s", keys)
+    run_training(recipe, out=tmp_path / "run", resume=True)
+    assert checkpoints.newest(tmp_path / "run").name == "step-00000003"
+
+
+def test_a_checkpoint_that_does_not_tell_its_sidecar_can_still_be_resumed(tmp_path):
+    keys = [sample.key for sample in small().captions]
+    recipe = stopped(tmp_path / "run", BorrowedPrompts(sidecar(tmp_path / "s", keys)))
+    about = checkpoints.newest(tmp_path / "run") / "about.json"
+    said = json.loads(about.read_text())
+    assert said.pop("prompts")
+    about.write_text(json.dumps(said))
+    run_training(recipe, out=tmp_path / "run", resume=True)
+
+
+def test_the_next_run_of_a_process_reads_a_sidecar_that_was_rewritten(tmp_path):
+    prompts = BorrowedPrompts(sidecar(tmp_path / "s", ["a"]))
+    assert prompts.of(["a"])("a", "hm", np.random.default_rng(0))[2] == "hm"
+    shutil.rmtree(tmp_path / "s")
+    sidecar(tmp_path / "s", ["b"])
+    assert prompts.of(["b"])("a", "hm", np.random.default_rng(0)) == ["hm"] * 3
 
 
 # pictures, and the updates that were published; theirs leave out the rest of every epoch

@@ -18,8 +18,10 @@ from whatwhere.objectives.contrastive import Contrastive
 from whatwhere.objectives.multi_label import MultiLabel
 from whatwhere.recipes import load, override
 from whatwhere.released import groupvit, groupvit_hf
-from whatwhere.runs.loading import build, restore
+from whatwhere.runs.exporting import export
+from whatwhere.runs.loading import about, build, restore
 from whatwhere.runs.loading import load as open_model
+from whatwhere.training import checkpoints
 
 VOCABULARY = 49408  # our tokenizer's
 TEXT = {
@@ -54,6 +56,9 @@ SMALL = (
     "text.context=12",
     "text.hidden=56",
 )
+
+
+FOR_TRANSFORMERS = ("pool.groups=(6,3)", "text.hidden=40")
 
 
 @pytest.fixture(scope="module")
@@ -188,6 +193,55 @@ def test_a_folder_written_for_transformers_is_read_by_it(theirs, restored, tmp_p
     assert not told["missing_keys"] and not told["unexpected_keys"]
     for name, tensor in theirs.state_dict().items():
         assert torch.equal(back.state_dict()[name], tensor), name
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [[], ["pool.heads=(4,4,4)", "text.heads=2"], ["pool.average=true"]],
+    ids=["as published", "other heads", "true mean"],
+)
+def test_a_model_of_ours_is_a_folder_that_transformers_opens(tmp_path, settings):
+    """Also one whose last stage of groups has fewer of them than group tokens."""
+    recipe = override(load("groupvit"), [*SMALL, *FOR_TRANSFORMERS, *settings])
+    step = build(recipe, pretrained=False)
+    with torch.no_grad():
+        for weight in step.parameters():
+            weight.add_(torch.randn_like(weight), alpha=0.05)
+    checkpoints.save(tmp_path / "run", 1, step, None, about(recipe, []))
+    export(tmp_path / "run", tmp_path / "folder", layout="groupvit_hf")
+    opened: Any = GroupViTModel.from_pretrained(tmp_path / "folder", output_loading_info=True)
+    theirs, told = opened
+    assert not any(told.values()), told
+
+    model: Any = step.model.eval()
+    images = torch.rand(2, 3, 48, 48)
+    tokens = model.text_encoder.tokenizer(["two dogs", "a cat on the red sofa"])
+    with torch.no_grad():
+        found = theirs.eval()(tokens.ids, normal(images), tokens.mask.long())
+        image, caption = model.encode_images(images).image, model.encode_texts(tokens).caption
+    assert_close(found.image_embeds, image, rtol=0, atol=1e-5)
+    assert_close(found.text_embeds, caption, rtol=0, atol=1e-5)
+
+    back = restore(tmp_path / "folder")
+    assert (back.recipe.pool, back.recipe.text) == (recipe.pool, recipe.text)
+    own, read = step.model.state_dict(), back.step.model.state_dict()
+    assert own.keys() == read.keys() and all(torch.equal(read[name], own[name]) for name in own)
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("image.norm=False", "image.norm as False"),
+        ("pool.looks=False", "pool.looks as False"),
+        ("pool.groups=(4,3)", "pool.groups, but for the last, as (4,)"),
+        ("text.hidden=56", "text.hidden as 56"),
+        ("image=whatwhere.encoders.conv:Conv", "holds PatchEmbedding as image"),
+    ],
+)
+def test_what_transformers_cannot_build_is_no_folder(setting, said):
+    recipe = override(load("groupvit"), [*SMALL, *FOR_TRANSFORMERS, setting])
+    with pytest.raises(ValueError, match=re.escape(said)):
+        groupvit_hf.config_of(recipe)
 
 
 def test_a_released_file_is_the_same_model_again(tmp_path):

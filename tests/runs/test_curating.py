@@ -1,8 +1,10 @@
 """The steps of a curation fit together, go on where they stopped and refuse what is not theirs."""
 
 import io
+import re
 from dataclasses import replace
 from functools import partial
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -84,6 +86,20 @@ def prepared(folder, pairs, using=None, *, how=None):
     return bank
 
 
+SETTINGS = Rewriting(near=4, most=3)
+
+
+def whole(folder, pairs):
+    """All steps, one after the other, with an index on disk where there can be one."""
+    prepared(folder, pairs, how="hnsw" if find_spec("faiss") else "exact")
+    rewritten(folder)
+
+
+def rewritten(folder):
+    curating.rewrite(folder, SETTINGS)
+    return told(folder, "red-1")
+
+
 def told(folder, key, count=3):
     (names,) = Sidecar(folder / "sidecar", count=count)([key], [np.random.default_rng(0)])
     return names
@@ -119,14 +135,14 @@ def test_another_pool_lends_to_pictures_without_captions_of_their_own_use(tmp_pa
     assert [told(tmp_path / "new", f"new-{color}")[0] for color in COLOURS] == list(SHOWS.values())
 
     found = partial(curating.audit_sidecar, tmp_path / "new", top=1, examples=3, seed=0)
-    audited = found(pool=tmp_path / "pool", pairs=Pairs(few, Skipped()))
+    audited = found(Pairs(few, Skipped()), pool=tmp_path / "pool")
     assert {one.gained[0][0] for one in audited.examples} == set(SHOWS.values())
     assert audited.counts.own.tolist() == [0, 0, 0]
     with pytest.raises(ValueError, match="captions are not of the pictures of"):
-        found(pool=tmp_path / "pool", pairs=pairs)
+        found(pairs, pool=tmp_path / "pool")
     curating.make_gallery(tmp_path / "new", Pairs(few, Skipped()), Concepts(least=1))
     with pytest.raises(ValueError, match="name the curation that lent with --pool"):
-        found()
+        found(Pairs(few, Skipped()))
 
 
 def test_an_approximate_index_gives_the_same_here_and_is_not_made_twice(tmp_path, pairs):
@@ -180,13 +196,41 @@ def test_clusters_are_written_when_asked_for(tmp_path, pairs):
 def test_the_audit_counts_what_captions_do_not_say(tmp_path, pairs):
     prepared(tmp_path, pairs)
     curating.rewrite(tmp_path, Rewriting(near=4))
-    found = curating.audit_sidecar(tmp_path, top=1, examples=4, seed=0)
+    found = curating.audit_sidecar(tmp_path, pairs, top=1, examples=4, seed=0)
     assert found.counts.gained.tolist() == [0, 1, 1, 1] * 3 + [0]
     assert len(found.examples) == 4
     for one in found.examples:
         assert [name for name, _ in one.gained] == [SHOWS[one.key.split("-")[0]]]
         assert one.said == () and one.gained[0][1] > 1
     assert found.counts.never.tolist() == []
+
+
+def test_captions_that_changed_under_the_same_keys_are_not_audited(tmp_path, pairs):
+    whole(tmp_path, pairs)
+    audit = partial(curating.audit_sidecar, tmp_path, top=1, examples=4, seed=0)
+    first, *others = pairs.samples
+    changed = Pairs((replace(first, captions=("two lawns",)), *others), Skipped())
+    with pytest.raises(ValueError, match=r"captions have changed since .* run .* concepts` again"):
+        audit(changed)
+    make = partial(
+        curating.make_gallery, tmp_path, concepts=Concepts(str(tmp_path / "gallery.txt"))
+    )
+    make(changed)
+    with pytest.raises(ValueError, match=r"was not written from what .* or delete the sidecar"):
+        audit(changed)
+    with pytest.raises(ValueError, match=r"was not written from what .* holds now"):
+        audit(changed, pool=tmp_path)
+    make(pairs)
+    assert audit(pairs, pool=tmp_path).examples == audit(pairs).examples
+
+
+def test_a_curation_that_does_not_tell_its_captions_can_be_audited(tmp_path, pairs):
+    whole(tmp_path, pairs)
+    file = tmp_path / curating.MENTIONS
+    with np.load(file) as held:
+        older = dict(held) | {"about": held["about"][:2]}
+    np.savez_compressed(file, **older)
+    assert curating.audit_sidecar(tmp_path, pairs, top=1, examples=4, seed=0).examples
 
 
 @pytest.mark.parametrize(
@@ -202,6 +246,38 @@ def test_a_step_left_out_is_named(tmp_path, pairs, missing, said):
     (tmp_path / missing).unlink()
     with pytest.raises(ValueError, match=said):
         curating.rewrite(tmp_path, Rewriting())
+
+
+@pytest.mark.parametrize(
+    ("file", "step"),
+    [
+        ("mentions.npz", "concepts"),
+        ("pictures/about.json", "embed"),
+        ("pictures/keys.json", "embed"),
+        ("pictures/00001.npz", "embed"),
+        ("concepts/*/about.json", "embed"),
+        ("concepts/*/keys.json", "embed"),
+        ("index.json", "index"),
+        ("index.faiss", "index"),
+        ("sidecar/about.json", "rewrite"),
+        ("sidecar/part-00000.parquet", "rewrite"),
+    ],
+)
+@pytest.mark.parametrize("harm", ["cut", "empty", "junk"])
+def test_a_damaged_file_is_named_with_the_step_that_mends_it(tmp_path, pairs, file, step, harm):
+    if file == "index.faiss":
+        pytest.importorskip("faiss")
+    whole(tmp_path, pairs)
+    before = rewritten(tmp_path)
+    (damaged,) = tmp_path.glob(file)
+    data = damaged.read_bytes()
+    damaged.write_bytes({"cut": data[: len(data) // 2], "empty": b"", "junk": b"\xff\x00{"}[harm])
+    said = rf"{re.escape(str(damaged))} .*; delete it and run `whatwhere curate {step}` again$"
+    with pytest.raises(ValueError, match=said):
+        rewritten(tmp_path)
+    damaged.unlink()
+    whole(tmp_path, pairs)
+    assert rewritten(tmp_path) == before
 
 
 def test_what_does_not_belong_together_is_refused(tmp_path, pairs):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import pkgutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from importlib import import_module
 from pathlib import Path
 from typing import Generic, NamedTuple, Protocol, TypeVar, cast, runtime_checkable
@@ -50,6 +51,11 @@ class Pairs(Generic[One]):
 
     def __iter__(self) -> Iterator[One]:
         return iter(self.samples)
+
+    def digest(self) -> str:
+        """What tells these pictures and captions from others: keys and texts, not pixels."""
+        said = json.dumps([(sample.key, *sample.captions) for sample in self])
+        return sha256(said.encode()).hexdigest()[:16]
 
 
 def open_pairs(path: str | Path, *, kind: str | None = None) -> Pairs[Sample]:

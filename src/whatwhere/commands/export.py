@@ -4,17 +4,18 @@ example:
   whatwhere export runs/mine --layout simzss --out mine.safetensors
   whatwhere export runs/mine --layout packed --out small
   whatwhere export runs/mine --layout onnx --out mine-onnx --names "dog, grass|lawn, sky"
+  whatwhere export runs/cocu --layout groupvit_hf --out cocu-hf
   whatwhere export released.pt --out runs/released
 
 The layouts simzss, clippy, clippy_flax, groupvit and groupvit_hf are one file of tensors that the
 released code (or Hugging Face's transformers) loads: safetensors if --out ends so, else torch's own
-format. The layout whatwhere is a folder with safetensors and the recipe, without what only training
-needs; packed is one checkpoint with its matrices in half precision, for reading photos alone. Both
-can be used as --model. The layout onnx is for programs without torch: the image side and the text
-side as ONNX files, vectors of --names, and a README.md with code that segments a photo by
-onnxruntime and numpy alone. Released files can also be used as they are: --model released.pt.
-CLIPpy's hold no tokenizer; where the hub is out of reach, give a folder that does: --set
-text.source=FOLDER.
+format. groupvit_hf with an --out without ending is a folder for GroupViTModel.from_pretrained. The
+layout whatwhere is a folder with safetensors and the recipe, without what only training needs;
+packed is one checkpoint with its matrices in half precision, for reading photos alone. Both can be
+used as --model. The layout onnx is for programs without torch: the image side and the text side as
+ONNX files, vectors of --names, and a README.md with code that segments a photo by onnxruntime and
+numpy alone. Released files can also be used as they are: --model released.pt. CLIPpy's hold no
+tokenizer; where the hub is out of reach, give a folder that does: --set text.source=FOLDER.
 """
 
 from __future__ import annotations

@@ -41,6 +41,10 @@ class WordPrompts:
         """What draws the texts of these pictures; any will do."""
         return self
 
+    def contents(self) -> str:
+        """What tells apart all that texts are drawn from, beside the captions: nothing here."""
+        return ""
+
     def __call__(self, key: str, caption: str, draw: Draw) -> list[str]:
         """Of the picture only the caption matters here; other ways to find words look it up."""
         words = FINDERS[self.words](caption)

@@ -1,4 +1,4 @@
-"""Which concepts of a gallery captions mention: whole words, up to four in a row."""
+"""Which concepts of a gallery captions mention: whole words, as many in a row as a name has."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ class Mentions:
         A picture may be asked for twice; -1 has no mentions.
         """
         first = self.start[pictures]
-        count = np.where(pictures < 0, 0, self.start[pictures + 1] - first)
-        asked = np.repeat(np.arange(len(pictures)), count)
-        before = np.cumsum(count) - count
+        count = (self.start[pictures + 1] - first) * (pictures >= 0)
+        asked = np.arange(len(pictures)).repeat(count)
+        before = count.cumsum() - count
         return asked, np.arange(len(asked)) + (first - before)[asked]
 
     def through(self, other: Mentions) -> Mentions:
@@ -62,8 +62,9 @@ class Mentions:
 class Finder:
     """Called with a caption: rows of the concepts it mentions, each once, by first occurrence.
 
-    Every run of one to `longest` words that is a name counts, so "tree house" mentions a tree, a
-    house and a tree house, if all three are concepts. Case does not matter, and a hyphen is a
+    Every run of words that is a name counts, so "tree house" mentions a tree, a house and a tree
+    house, if all three are concepts. CoCu looks at runs of four at most, and its gallery has none
+    of more than three; names of any length are found here. Case does not matter, and a hyphen is a
     blank, but no name begins or ends inside a hyphenated word. Without parts of speech: "a man
     watches" mentions a watch.
 
@@ -76,13 +77,9 @@ class Finder:
     """
 
     def __init__(
-        self,
-        concepts: Sequence[Sequence[str]],
-        *,
-        singular: Callable[[str], str] | None = None,
-        longest: int = 4,
+        self, concepts: Sequence[Sequence[str]], *, singular: Callable[[str], str] | None = None
     ):
-        self.singular, self.longest = singular, longest
+        self.singular = singular
         self._row = {" ".join(words(name)): i for i, names in enumerate(concepts) for name in names}
         self._begins: set[str] = set()
         for name in self._row:
@@ -94,7 +91,7 @@ class Finder:
         found: dict[int, None] = {}
         for first in range(len(said)):
             run = ""
-            for word in said[first : first + self.longest]:
+            for word in said[first:]:
                 run = f"{run} {word}" if run else word
                 row = self._row.get(run)
                 if row is None and self.singular is not None:

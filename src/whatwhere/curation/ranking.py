@@ -81,20 +81,22 @@ def rank(
     key = asked // neighbours.shape[1] * width + pool.lists.concept[place]
     archive = np.unique(key)
     picture, concept = np.divmod(archive, width)
-    own = _positive(_dots(pictures, picture, concepts, concept), shift)
+    own = _dots(pictures, picture, concepts, concept)
 
     if pool.references is not pool.lists:
         asked, place = pool.references.places(neighbours.ravel())
         key = asked // neighbours.shape[1] * width + pool.references.concept[place]
         listed = np.isin(key, archive)
         key, place = key[listed], place[listed]
-    entry, fits = np.searchsorted(archive, key), _positive(pool.fits[place], shift)
-    total = np.bincount(entry, fits, len(archive)) + own
-    mean = (total / (np.bincount(entry, minlength=len(archive)) + 1)).astype(np.float32)
+    # What each concept fits: the picture itself, then its examples.
+    entry = np.concatenate([np.arange(len(archive)), archive.searchsorted(key)])
+    fits = np.concatenate([own, pool.fits[place]]) + np.float32(shift)
+    fits = np.maximum(fits, np.float32(LEAST))
+    mean = (np.bincount(entry, fits) / np.bincount(entry)).astype(np.float32)
     largest = np.zeros(count, np.float32)
-    np.maximum.at(largest, picture, own)
     np.maximum.at(largest, picture[entry], fits)
 
+    own = fits[: len(own)]
     ratio = own / mean
     score = own / largest[picture] + ratio
     return _padded(picture, concept, score, own - np.float32(shift), ratio, largest, most)
@@ -102,22 +104,18 @@ def rank(
 
 def _padded(picture, concept, score, fit, ratio, largest, most) -> Archive:
     """Entries, ascending in picture, as rows in descending order of their score."""
+    order = np.lexsort((-score, picture))
     number = np.bincount(picture, minlength=len(largest))
-    column = np.arange(len(picture)) - (np.cumsum(number) - number)[picture]
-    shape = (len(largest), number.max(initial=0))
+    width = number.max(initial=0)
+    ahead = np.arange(len(number)) * width - (number.cumsum() - number)
+    place = np.arange(len(picture)) + ahead[picture]
 
-    def rows(values: np.ndarray, fill: float | int) -> np.ndarray:
-        table = np.full(shape, fill, values.dtype)
-        table[picture, column] = values
-        return table
+    def rows(values: np.ndarray, fill: int) -> np.ndarray:
+        table = np.full(len(number) * width, fill, values.dtype)
+        table[place] = values[order]
+        return table.reshape(len(number), width)[:, :most]
 
-    order = np.argsort(-rows(score, -np.inf), axis=1, kind="stable")[:, :most]
-    tables = (rows(concept, -1), rows(score, 0), rows(fit, 0), rows(ratio, 0))
-    return Archive(*(np.take_along_axis(table, order, axis=1) for table in tables), largest)
-
-
-def _positive(cosines: Float32[np.ndarray, " _"], shift: float) -> Float32[np.ndarray, " _"]:
-    return np.maximum(cosines + np.float32(shift), np.float32(LEAST))
+    return Archive(rows(concept, -1), rows(score, 0), rows(fit, 0), rows(ratio, 0), largest)
 
 
 def _dots(
@@ -128,6 +126,7 @@ def _dots(
 ) -> Float32[np.ndarray, " pairs"]:
     """left[rows[i]] . right[others[i]], in blocks that stay in the processor's cache."""
     found = np.empty(len(rows), np.float32)
-    for here in (slice(i, i + 512) for i in range(0, len(rows), 512)):
-        np.einsum("id,id->i", left[rows[here]], right[others[here]], out=found[here])
+    for here in (slice(i, i + 128) for i in range(0, len(rows), 128)):
+        one, two = left.take(rows[here], axis=0), right.take(others[here], axis=0)
+        np.einsum("id,id->i", one, two, out=found[here])
     return found

@@ -151,7 +151,7 @@ def read(file: Path) -> Approximate:
     except RuntimeError as error:
         reason = str(error).splitlines()[-1]
         raise ValueError(
-            f"cannot read {file} ({reason}); run `whatwhere curate index` again"
+            f"cannot read {file} ({reason}); delete it and run `whatwhere curate index` again"
         ) from None
 
 

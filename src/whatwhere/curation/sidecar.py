@@ -11,16 +11,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from jaxtyping import Float32, Int64
 
+from whatwhere.curation.files import claim, digest, read
 from whatwhere.curation.mentions import Mentions
 from whatwhere.curation.pieces import Each, here
 from whatwhere.curation.sampling import Sampling, draw
-from whatwhere.curation.vectors import claim
 
 PART = 16_384  # pictures
+COLUMNS = ["key", "concepts", "scores", "clusters"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ def write_sidecar(
     _, parquet = _pyarrow()
     count = -(-len(keys) // PART)
     other = "a sidecar of other settings, pictures or concepts"
-    claim(folder, decides | {"part": PART, "parts": count}, other, choose="--sidecar")
+    decides = decides | {"part": PART, "parts": count}
+    claim(folder, decides, other, choose="--sidecar", step="rewrite")
     parts = [folder / f"part-{number:05d}.parquet" for number in range(count)]
     shown = np.array(names)
 
@@ -72,23 +75,14 @@ class Sidecar:
     def __init__(self, folder: str | Path, *, how: Sampling = "top", count: int = 3):
         self.how, self.count = how, count
         pyarrow, parquet = _pyarrow()
-        path = Path(folder).expanduser()
-        if not (path / "about.json").is_file():
-            raise ValueError(f"no sidecar at {folder}; write one with `whatwhere curate rewrite`")
-        parts = sorted(path.glob("part-*.parquet"))
-        expected = json.loads((path / "about.json").read_text(encoding="utf-8"))["parts"]
-        if len(parts) != expected:
-            raise ValueError(
-                f"the sidecar {folder} has {len(parts)} of {expected} parts; run `whatwhere curate "
-                "rewrite` again, which goes on where it stopped"
-            )
-        try:
-            table = pyarrow.concat_tables([parquet.read_table(part) for part in parts])
-        except pyarrow.ArrowException as error:
-            raise ValueError(f"cannot read the sidecar {folder}: {error}; delete it") from None
-        table = table.combine_chunks()
+
+        def parse(data: bytes) -> Any:
+            return parquet.read_table(pyarrow.BufferReader(data), columns=COLUMNS)
+
+        parts = [read(part, parse, step="rewrite") for part in _parts(folder)]
+        table = pyarrow.concat_tables(parts).combine_chunks()
         self.row = {key: row for row, key in enumerate(table["key"].to_pylist())}
-        lists = {name: table[name].combine_chunks() for name in ("concepts", "scores", "clusters")}
+        lists = {name: table[name].combine_chunks() for name in COLUMNS[1:]}
         coded = lists["concepts"].flatten().dictionary_encode()
         self.names: list[str] = coded.dictionary.to_pylist()
         start = np.concatenate([[0], np.cumsum(lists["concepts"].value_lengths().to_numpy())])
@@ -133,6 +127,26 @@ class Sidecar:
         cluster[asked, column] = self.clusters[place]
         score[asked, column] = self.scores[place]
         return concept, score, cluster, number
+
+
+def contents(folder: str | Path) -> str:
+    """What tells a sidecar from one of other contents, from a checksum of every part."""
+    return digest([str(crc32(part.read_bytes())) for part in _parts(folder)])
+
+
+def _parts(folder: str | Path) -> list[Path]:
+    """All parts of a sidecar that is complete."""
+    path = Path(folder).expanduser()
+    if not (path / "about.json").is_file():
+        raise ValueError(f"no sidecar at {folder}; write one with `whatwhere curate rewrite`")
+    parts = sorted(path.glob("part-*.parquet"))
+    expected = read(path / "about.json", lambda data: json.loads(data)["parts"], step="rewrite")
+    if len(parts) != expected:
+        raise ValueError(
+            f"the sidecar {folder} has {len(parts)} of {expected} parts; run `whatwhere curate "
+            "rewrite` again, which goes on where it stopped"
+        )
+    return parts
 
 
 def _table(keys: Sequence[str], names: np.ndarray, found: Borrowed) -> Any:

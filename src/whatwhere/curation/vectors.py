@@ -5,19 +5,18 @@ A shard is one .npz file, complete or absent, and its zip checksum is verified w
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float16, Float32
 
+from whatwhere.curation.files import claim, digest, read, write
 from whatwhere.curation.pieces import Each, here
 
 Thing = TypeVar("Thing")
@@ -42,7 +41,7 @@ class Vectors:
 
     @classmethod
     def open(cls, folder: Path) -> Vectors:
-        if not (folder / "about.json").is_file():
+        if not cls.begun(folder):
             raise ValueError(f"no vectors in {folder}; run `whatwhere curate embed` first")
         found = cls.peek(folder)
         if left := found.missing():
@@ -52,12 +51,18 @@ class Vectors:
             )
         return found
 
+    @staticmethod
+    def begun(folder: Path) -> bool:
+        return all((folder / name).is_file() for name in ("about.json", "keys.json"))
+
     @classmethod
     def peek(cls, folder: Path) -> Vectors:
         """What was begun in `folder`, complete or not."""
-        said = json.loads((folder / "about.json").read_text(encoding="utf-8"))
-        keys = tuple(json.loads((folder / "keys.json").read_text(encoding="utf-8")))
-        return cls(folder, keys, said["identity"])
+        keys = read(folder / "keys.json", lambda data: tuple(json.loads(data)), step="embed")
+        identity = read(
+            folder / "about.json", lambda data: json.loads(data)["identity"], step="embed"
+        )
+        return cls(folder, keys, identity)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -76,14 +81,14 @@ class Vectors:
 
     def block(self, number: int) -> Float32[np.ndarray, "_ dim"]:
         """The vectors of one shard."""
-        return _read(self.shards[number])["vectors"].astype(np.float32)
+        return _array(self.shards[number], "vectors").astype(np.float32)
 
     def all(self) -> Float32[np.ndarray, "things dim"]:
         return np.concatenate([block for _, block in self.blocks()])
 
     def broken(self) -> dict[int, str]:
         """Row and reason of each thing that could not be encoded."""
-        reasons = [str(why) for shard in self.shards for why in _read(shard)["reasons"]]
+        reasons = [str(why) for shard in self.shards for why in _array(shard, "reasons")]
         return {row: why for row, why in enumerate(reasons) if why}
 
 
@@ -105,7 +110,8 @@ def embed(
     """
     vectors = Vectors(folder, tuple(keys), identity)
     decides = {"identity": identity, "keys": digest(keys), "shard": SHARD}
-    claim(folder, decides, f"vectors of another model or of other {what}", choose="--out")
+    other = f"vectors of another model or of other {what}"
+    claim(folder, decides, other, choose="--out", step="embed")
     write(folder / "keys.json", json.dumps(list(keys)).encode())
 
     def encoded(number: int) -> Iterator[int]:
@@ -124,28 +130,6 @@ def embed(
     return vectors
 
 
-def claim(folder: Path, decides: dict[str, Any], other: str, *, choose: str) -> None:
-    """Make `folder` for what `decides` its contents; ValueError if it holds `other`."""
-    said = json.dumps(decides, indent=1)
-    about = folder / "about.json"
-    if about.is_file() and about.read_text(encoding="utf-8") != said:
-        raise ValueError(f"{folder} holds {other}; delete it first, or choose another {choose}")
-    folder.mkdir(parents=True, exist_ok=True)
-    write(about, said.encode())
-
-
-def digest(texts: Sequence[str]) -> str:
-    """What tells two lists of texts apart."""
-    return hashlib.sha256(json.dumps(list(texts)).encode()).hexdigest()[:16]
-
-
-def write(file: Path, data: bytes) -> None:
-    """The whole file or nothing, whenever the process is killed."""
-    aside = file.with_name(f".{file.name}.{os.getpid()}")
-    aside.write_bytes(data)
-    aside.replace(file)
-
-
 def _write_shard(
     shard: Path, vectors: Float16[np.ndarray, "things dim"], reasons: Sequence[str]
 ) -> None:
@@ -154,11 +138,9 @@ def _write_shard(
     aside.replace(shard)
 
 
-def _read(shard: Path) -> dict[str, Any]:
-    try:
-        with np.load(io.BytesIO(shard.read_bytes())) as file:
-            return {name: file[name] for name in file.files}
-    except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
-        raise ValueError(
-            f"{shard} is damaged ({error}); delete it and run `whatwhere curate embed` again"
-        ) from None
+def _array(shard: Path, name: str) -> np.ndarray:
+    def parse(data: bytes) -> np.ndarray:
+        with np.load(io.BytesIO(data)) as file:
+            return file[name]
+
+    return read(shard, parse, step="embed")

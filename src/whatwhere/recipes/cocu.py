@@ -21,7 +21,7 @@ import numpy as np
 
 from whatwhere.concepts.word_prompts import prompted
 from whatwhere.curation.sampling import Sampling
-from whatwhere.curation.sidecar import Sidecar
+from whatwhere.curation.sidecar import Sidecar, contents
 from whatwhere.parallel import rank
 from whatwhere.recipes import groupvit
 
@@ -48,6 +48,7 @@ class BorrowedPrompts:
 
     def of(self, keys: Sequence[str]) -> BorrowedPrompts:
         """What draws the texts of these pictures; ValueError if the sidecar knows few of them."""
+        _sidecar.cache_clear()  # another run of this process may have found other contents there
         held = self._opened()
         known = sum(key in held.row for key in keys)
         said = f"the sidecar {self.sidecar} knows {known} of the {len(keys)} training pictures"
@@ -61,17 +62,24 @@ class BorrowedPrompts:
             print(f"{said}; the others are told nothing but their captions", file=sys.stderr)
         return self
 
+    def contents(self) -> str:
+        """What tells the sidecar from one of other contents in its place."""
+        return contents(self._folder())
+
     def __call__(self, key: str, caption: str, draw: np.random.Generator) -> list[str]:
         (words,) = self._opened()([key], [draw])
         return prompted(words, caption, count=self.count, draw=draw)
 
     def _opened(self) -> Sidecar:
+        return _sidecar(self._folder(), self.how, self.count)
+
+    def _folder(self) -> str:
         if self.sidecar is None:
             raise ValueError(
                 "nothing to borrow from; write a sidecar with `whatwhere curate` and name it: "
                 "--set extra_prompts.sidecar=DIR"
             )
-        return _sidecar(self.sidecar, self.how, self.count)
+        return self.sidecar
 
 
 @cache

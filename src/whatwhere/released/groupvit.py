@@ -117,11 +117,11 @@ def tensors(step: Step) -> dict[str, Tensor]:
     }
 
 
-def written(step: Step, recipe: Recipe) -> dict[str, Tensor]:
-    """All that the released code loads strictly."""
+def written(step: Step, recipe: Recipe, config: dict[str, Any] | None = None) -> dict[str, Tensor]:
+    """All that the released code loads strictly; `config` is what goes with it as config.json."""
     refuse_other_parts(recipe)
     state = tensors(step)
-    back = recipe_of(state, {})
+    back = recipe_of(state, config or {})
     for part, free in (
         ("image", {"weights", "frozen", "patch_drop"}),
         ("pool", {"drop_path", "spread"}),

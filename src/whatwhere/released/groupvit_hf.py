@@ -70,10 +70,58 @@ def tensors(step: Step) -> dict[str, Tensor]:
     return _renamed(groupvit.tensors(step))
 
 
-def written(step: Step, recipe: Recipe) -> dict[str, Tensor]:
+def written(step: Step, recipe: Recipe, config: dict[str, Any] | None = None) -> dict[str, Tensor]:
     """All that transformers loads; it has no place for the temperature of prompts."""
-    state = _renamed(groupvit.written(step, recipe))
+    state = _renamed(groupvit.written(step, recipe, config))
     return {name: tensor.clone() for name, tensor in state.items()}
+
+
+def config_of(recipe: Recipe) -> dict[str, Any]:
+    """The config.json that goes with the tensors; ValueError for what transformers cannot build.
+
+    It says the attention heads and how groups are averaged, which a file alone cannot.
+    """
+    refuse_other_parts(recipe)
+    image, pool, text = recipe.image, recipe.pool, recipe.text
+    for what, own, theirs in (
+        ("image.norm", image.norm, True),
+        ("pool.looks", pool.looks, True),
+        ("pool.groups, but for the last,", pool.groups[:-1], pool.tokens[:-1]),
+        ("text.hidden", text.hidden, pool.head[0]),
+    ):
+        if own != theirs:
+            raise ValueError(
+                f"of a model with {what} as {own} there is no folder for transformers, which knows "
+                f"only {theirs} there; the layout whatwhere keeps it"
+            )
+    return {
+        "architectures": ["GroupViTModel"],
+        "model_type": "groupvit",
+        "projection_dim": pool.head[1],
+        "projection_intermediate_dim": pool.head[0],
+        "text_config": {
+            "hidden_act": groupvit.ACTIVATIONS["text_config"],
+            "hidden_size": text.width,
+            "intermediate_size": 4 * text.width,
+            "max_position_embeddings": text.context,
+            "num_attention_heads": text.heads,
+            "num_hidden_layers": text.layers,
+            "vocab_size": text.vocabulary,
+        },
+        "vision_config": {
+            "assign_eps": {name: eps for eps, name in groupvit.AVERAGES.items()}[pool.average],
+            "depths": pool.depths,
+            "hidden_act": groupvit.ACTIVATIONS["vision_config"],
+            "hidden_size": image.width,
+            "image_size": image.size,
+            "intermediate_size": 4 * image.width,
+            "num_attention_heads": pool.heads[0],
+            "num_group_tokens": [*pool.tokens, 0],
+            "num_hidden_layers": sum(pool.depths),
+            "num_output_groups": [*pool.groups, 0],
+            "patch_size": image.patch,
+        },
+    }
 
 
 def _renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:

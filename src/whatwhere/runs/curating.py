@@ -25,11 +25,12 @@ from whatwhere.concepts.prompts import Prompts
 from whatwhere.curation import search
 from whatwhere.curation.audit import Audit, audit
 from whatwhere.curation.clustering import cluster
+from whatwhere.curation.files import digest, read, write
 from whatwhere.curation.mentions import Finder, Mentions
 from whatwhere.curation.pieces import Each, here
 from whatwhere.curation.ranking import Pool, fits_of, rank
 from whatwhere.curation.sidecar import Borrowed, Sidecar, write_sidecar
-from whatwhere.curation.vectors import SHARD, Embedded, Vectors, digest, embed, write
+from whatwhere.curation.vectors import SHARD, Embedded, Vectors, embed
 from whatwhere.encoders.clip_tokens import ClipTokens
 from whatwhere.runs.spaces import Space
 
@@ -64,7 +65,7 @@ def make_gallery(
     mentions = _mentioned(said, bank, singulars=singulars)
     folder.mkdir(parents=True, exist_ok=True)
     write(folder / GALLERY, "".join(f"{line}\n" for line in bank.lines).encode())
-    about = np.array([digest(bank.lines), digest([s.key for s in pairs])])
+    about = np.array([digest(bank.lines), digest([s.key for s in pairs]), pairs.digest()])
     held = io.BytesIO()
     np.savez_compressed(held, start=mentions.start, concept=mentions.concept, about=about)
     write(folder / MENTIONS, held.getvalue())
@@ -90,18 +91,33 @@ def read_gallery(folder: Path) -> Bank:
     return Bank.read(folder / GALLERY)
 
 
-def read_mentions(folder: Path, bank: Bank, keys: Sequence[str]) -> Mentions:
-    """Mentions of these pictures and no others, of this gallery."""
+def read_mentions(
+    folder: Path, bank: Bank, keys: Sequence[str], *, captions: str | None = None
+) -> Mentions:
+    """Mentions of these pictures and no others, of this gallery.
+
+    `captions` is the digest of those that must have been read; older files do not tell.
+    """
     file = folder / MENTIONS
     if not file.is_file():
         raise ValueError(f"no {file}; run `whatwhere curate concepts` first")
-    with np.load(file) as held:
-        if held["about"].tolist() != [digest(bank.lines), digest(keys)]:
-            raise ValueError(
-                f"{file} is of another gallery or of other pictures; run `whatwhere curate "
-                "concepts` again"
-            )
-        return Mentions(held["start"], held["concept"])
+
+    def parse(data: bytes) -> tuple[list[str], Mentions]:
+        with np.load(io.BytesIO(data)) as held:
+            return held["about"].tolist(), Mentions(held["start"], held["concept"])
+
+    about, mentions = read(file, parse, step="concepts")
+    if about[:2] != [digest(bank.lines), digest(keys)]:
+        raise ValueError(
+            f"{file} is of another gallery or of other pictures; run `whatwhere curate concepts` "
+            "again"
+        )
+    if captions is not None and about[2:] not in ([], [captions]):
+        raise ValueError(
+            f"the captions have changed since {file} was made of them; run `whatwhere curate "
+            "concepts` again, then embed and rewrite"
+        )
+    return mentions
 
 
 def embed_pictures(
@@ -158,7 +174,7 @@ def embed_concepts(folder: Path, bank: Bank, space: Space, prompts: Prompts) -> 
 def concept_vectors(folder: Path, bank: Bank, identity: str) -> Float32[np.ndarray, "concepts dim"]:
     """Vectors of exactly this gallery, made by the model that saw the pictures; the newest."""
     held = sorted((folder / CONCEPTS).glob("*/about.json"), key=lambda file: file.stat().st_mtime)
-    found = [Vectors.peek(file.parent) for file in held]
+    found = [Vectors.peek(file.parent) for file in held if Vectors.begun(file.parent)]
     fitting = [
         one
         for one in found
@@ -177,27 +193,34 @@ def make_index(folder: Path, *, how: search.Kind | None, memory: float) -> searc
     vectors = Vectors.open(folder / PICTURES)
     _, first = next(vectors.blocks())
     kind = how or search.choose(len(vectors), first.shape[1], memory=memory)
-    said = json.dumps({"kind": kind, "identity": vectors.identity, "keys": digest(vectors.keys)})
+    about = {"kind": kind, "identity": vectors.identity, "keys": digest(vectors.keys)}
+    said = json.dumps(about).encode()
     if kind != "exact":
         file = folder / INDEX
-        if file.is_file() and file.read_text() == said and (folder / GRAPH).is_file():
+        if file.is_file() and file.read_bytes() == said and (folder / GRAPH).is_file():
             return kind
         sample = search.sampled(vectors.blocks(), count=len(vectors))
         bar = tqdm(vectors.blocks(), "indexing", len(vectors.shards), unit=" shards")
         index = search.train(kind, iter(bar), count=len(vectors), sample=sample)
         search.save(index, folder / GRAPH)
-    write(folder / INDEX, said.encode())
+    write(folder / INDEX, said)
     return kind
 
 
 def open_index(folder: Path, vectors: Vectors) -> search.Index:
-    file = folder / INDEX
-    said = json.loads(file.read_text()) if file.is_file() else {}
-    if (said.get("identity"), said.get("keys")) != (vectors.identity, digest(vectors.keys)):
-        raise ValueError(f"no index of {vectors.folder}; run `whatwhere curate index` (again)")
-    if said["kind"] == "exact":
+    if _kind(folder, vectors) == "exact":
         return search.Exact(vectors.all())
     return search.read(folder / GRAPH)
+
+
+def _kind(folder: Path, vectors: Vectors) -> str:
+    """How these vectors were indexed; ValueError if they were not."""
+    file, found = folder / INDEX, {}
+    if file.is_file():
+        found = read(file, lambda data: dict(json.loads(data)), step="index")
+    if (found.get("identity"), found.get("keys")) != (vectors.identity, digest(vectors.keys)):
+        raise ValueError(f"no index of {vectors.folder}; run `whatwhere curate index` (again)")
+    return found["kind"]
 
 
 def rewrite(
@@ -251,14 +274,16 @@ def rewrite(
         "pictures": digest(vectors.keys),
         "pool": digest(lenders.keys),
         "gallery": digest(bank.lines),
-        "contents": [
-            crc32(part.tobytes()) for part in (concepts, mentions.start, mentions.concept)
-        ],
-        "index": json.loads((lender / INDEX).read_text())["kind"],
+        "contents": [crc32(concepts.tobytes()), *_checksums(mentions)],
+        "index": _kind(lender, lenders),
     }
     file = sidecar or folder / SIDECAR
     write_sidecar(file, vectors.keys, bank.names, borrow, decides=decides, each=each)
     return shift
+
+
+def _checksums(mentions: Mentions) -> list[int]:
+    return [crc32(part.tobytes()) for part in (mentions.start, mentions.concept)]
 
 
 def _shift(vectors: Vectors, concepts: Float32[np.ndarray, "concepts dim"]) -> float:
@@ -289,33 +314,47 @@ class Audited:
 
 def audit_sidecar(
     folder: Path,
+    pairs: Pairs[Sample],
     *,
     top: int,
     examples: int,
     seed: int,
     pool: Path | None = None,
-    pairs: Pairs[Sample] | None = None,
     sidecar: Path | None = None,
 ) -> Audited:
     """The `top` concepts of every picture against its own captions; examples drawn by `seed`.
 
-    With a `pool`, the curation that lent, the concepts are its own, and which of them the captions
-    of `pairs`, the pictures of `folder`, mention is found anew.
+    `pairs` are the pictures of `folder`. With a `pool`, the curation that lent, the concepts are
+    its own, and which of them the captions of `pairs` mention is found anew. Without, captions that
+    have changed since `concepts` read them are refused, and always a sidecar that was written from
+    other mentions than the lender holds now: every number would be about captions that no training
+    will read, and making the steps again costs little.
     """
-    keys, bank = Vectors.open(folder / PICTURES).keys, read_gallery(pool or folder)
-    if pool is None or pairs is None:
-        mentions = read_mentions(folder, bank, keys)
+    lender, file = pool or folder, sidecar or folder / SIDECAR
+    keys, bank = Vectors.open(folder / PICTURES).keys, read_gallery(lender)
+    if [sample.key for sample in pairs] != list(keys):
+        raise ValueError(f"the captions are not of the pictures of {folder}; give those")
+    held = Sidecar(file, count=top)
+    if pool is None:
+        mentions = lent = read_mentions(folder, bank, keys, captions=pairs.digest())
+        lenders = keys
     else:
-        if [sample.key for sample in pairs] != list(keys):
-            raise ValueError(f"the captions are not of the pictures of {folder}; give those")
         mentions = _mentioned(_cleaned(pairs), bank)
-    held = Sidecar(sidecar or folder / SIDECAR, count=top)
-    row_of = {name: row for row, name in enumerate(bank.names)}
-    if strange := [name for name in held.names if name not in row_of]:
+        lenders = Vectors.open(pool / PICTURES).keys
+        lent = read_mentions(pool, bank, lenders)
+
+    def parse(data: bytes) -> tuple[str, str, list[int]]:
+        decided = json.loads(data)
+        return decided["pool"], decided["gallery"], decided["contents"][1:]
+
+    now = digest(lenders), digest(bank.lines), _checksums(lent)
+    if read(file / "about.json", parse, step="rewrite") != now:
         raise ValueError(
-            f"the sidecar has {strange[0]!r}, which {(pool or folder) / GALLERY} has not; name the "
-            "curation that lent with --pool"
+            f"{file} was not written from what {lender} holds now, its gallery and what captions "
+            "mention of it; name the curation that lent with --pool, or delete the sidecar and run "
+            "`whatwhere curate rewrite` again"
         )
+    row_of = {name: row for row, name in enumerate(bank.names)}
     table, scores = held.best(keys)
     rows = np.array([*(row_of[name] for name in held.names), -1])
     table = rows[table]

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from whatwhere import __version__
 from whatwhere.captions.batches import Pairs
 from whatwhere.captions.samples import FilePart, Sample, Skipped
-from whatwhere.curation.vectors import digest
+from whatwhere.curation.files import digest
 from whatwhere.objectives.together import Together
 from whatwhere.parallel import rank, world
 from whatwhere.pretraining import Learner, ViewBatches

@@ -72,7 +72,7 @@ def run_training(
     with processes(recipe.training.device):
         pairs = _pairs(recipe, captions, kind)
         if resume:
-            _refuse_other_pictures(pairs, run)
+            _refuse_other_data(recipe, pairs, run)
         halves = split(pairs, held_out=recipe.held_out, seed=0)
         bank = _bank(recipe, halves.train, run if resume else None)
         step = build(recipe, concepts=0 if bank is None else len(bank))
@@ -119,7 +119,14 @@ def run_training(
             partial(read, train_on),
             for_data(recipe.training, samples=len(train_on.samples), batch=recipe.batching.batch),
             run=run,
-            about=about(recipe, names, overlap=known, captions=captions, pictures=_digest(pairs)),
+            about=about(
+                recipe,
+                names,
+                overlap=known,
+                captions=captions,
+                pictures=pairs.digest(),
+                prompts=_drawn_from(recipe),
+            ),
             resume=resume,
             validate=validate,
         )
@@ -148,13 +155,24 @@ def refuse_mixing(recipe: Recipe | Pretraining, run: Path, resume: bool) -> None
         )
 
 
-def _refuse_other_pictures(pairs: Pairs, run: Path) -> None:
-    """Batches follow from the list of pictures and captions, so a resumed run needs the same."""
-    if checkpoints.read_about(checkpoints.newest(run))["pictures"] != _digest(pairs):
+def _refuse_other_data(recipe: Recipe, pairs: Pairs, run: Path) -> None:
+    """Batches follow from pictures, captions and prompts, so a resumed run needs the same."""
+    stored = checkpoints.read_about(checkpoints.newest(run))
+    if stored["pictures"] != pairs.digest():
         raise ValueError(
             f"{run} was trained on other pictures or captions than these {len(pairs)}; give the "
             "same --captions, or choose another --out"
         )
+    now = _drawn_from(recipe)
+    if stored.get("prompts", now) != now:  # older checkpoints do not say
+        raise ValueError(
+            f"{run} drew its prompts from other contents than {recipe.extra_prompts} has now; "
+            "bring those back, or choose another --out"
+        )
+
+
+def _drawn_from(recipe: Recipe) -> str | None:
+    return None if recipe.extra_prompts is None else recipe.extra_prompts.contents()
 
 
 def hear_others(skipped: Skipped) -> None:
@@ -181,12 +199,6 @@ def _deciding(recipe: dict) -> dict:
     }
     cached = "caching" in recipe and recipe["caching"]["folder"] is not None
     return kept | {"cached": cached}
-
-
-def _digest(pairs: Pairs) -> str:
-    """Which pictures and captions a run was trained on."""
-    said = json.dumps([(sample.key, *sample.captions) for sample in pairs])
-    return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
 @contextmanager
@@ -341,7 +353,7 @@ def _fit_head(recipe: Recipe, model: Model, pairs: Pairs) -> None:
             for buffer in model.head.buffers():
                 dist.broadcast(buffer, 0)
         return
-    decides = [_digest(pairs), to_json(recipe.head), _weights_digest(model.image_encoder)]
+    decides = [pairs.digest(), to_json(recipe.head), _weights_digest(model.image_encoder)]
     decides += [to_json(recipe.image), recipe.batching.size]
     name = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
     kept = Path(recipe.caching.folder).expanduser() / f"head-{name}.safetensors"
