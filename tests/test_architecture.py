@@ -11,7 +11,7 @@ import pytest
 import whatwhere
 
 ROOT = Path(whatwhere.__file__).parent
-BASE = {"records", "parallel", "projection", "transforms", "pictures", "weights"}
+BASE = {"records", "parallel", "projection", "transforms", "pictures", "weights", "class_lists"}
 PARTS = {
     "captions",
     "concepts",

@@ -10,7 +10,7 @@ from PIL import Image
 from whatwhere.benchmarks import Benchmark, folder
 from whatwhere.benchmarks.photos import names_in
 from whatwhere.benchmarks.score import evaluate
-from whatwhere.concepts.classes import benchmarks, classes
+from whatwhere.class_lists import benchmarks, classes
 from whatwhere.concepts.names import name_key, parse_names
 
 KNOWN = names_in(Path(folder.__file__).with_name("folder_names.txt"))

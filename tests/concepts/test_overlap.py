@@ -5,8 +5,8 @@ from dataclasses import asdict
 
 import pytest
 
+from whatwhere.class_lists import benchmarks
 from whatwhere.concepts.bank import Bank, bank_of_benchmarks
-from whatwhere.concepts.classes import benchmarks
 from whatwhere.concepts.overlap import Overlap, describe, overlap, overlaps, table
 
 

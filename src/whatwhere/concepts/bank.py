@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from whatwhere.concepts.classes import benchmarks, classes
+from whatwhere.class_lists import benchmarks, classes
 from whatwhere.concepts.names import (
     Names,
     name_key,

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from whatwhere.class_lists import benchmarks, classes
 from whatwhere.concepts.bank import Bank, everyday_synonyms
-from whatwhere.concepts.classes import benchmarks, classes
 from whatwhere.concepts.names import Names, name_key
 
 

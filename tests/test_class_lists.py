@@ -7,8 +7,8 @@ import pytest
 from golden import FOLDER
 
 import whatwhere.benchmarks
+from whatwhere.class_lists import benchmarks, classes
 from whatwhere.concepts.bank import Concepts, bank_of_benchmarks
-from whatwhere.concepts.classes import benchmarks, classes
 from whatwhere.concepts.names import word_set
 
 SIZES = {

@@ -1,10 +1,10 @@
-"""Public class lists of benchmarks, for a bank that knows them and to tell how far one does."""
+"""Public class lists: what benchmarks ask for, and what a bank of concepts may or may not know."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-LISTS = Path(__file__).with_name("class_lists")
+LISTS = Path(__file__).parent
 
 
 def benchmarks() -> tuple[str, ...]:
