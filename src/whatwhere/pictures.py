@@ -13,7 +13,10 @@ PHOTOS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")  # 
 
 @dataclass(frozen=True)
 class Item:
-    """A labelled photo, RGB, and the class of each of its pixels: 0 to K-1, or "ignore"."""
+    """A labelled photo, RGB, and the class of each of its pixels: 0 to K-1, or "ignore".
+
+    A benchmark that shows large photos smaller keeps the labels as they were drawn.
+    """
 
     key: str  # what its files are called, without the ending
     image: Image.Image

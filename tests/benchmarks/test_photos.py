@@ -1,10 +1,19 @@
 """What the files of a benchmark must look like, and what a user is told when they do not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from whatwhere.benchmarks.photos import Photos, pair, relabel, stems_in
+from whatwhere.benchmarks.photos import (
+    Photos,
+    home_of,
+    pair,
+    pair_by_folder,
+    relabel,
+    stems_in,
+)
 
 
 def save(folder, name, pixels):
@@ -61,7 +70,7 @@ def test_more_than_255_classes_ignore_a_value_beyond_them():
 
 def test_a_mask_of_colours_is_refused_by_name(tmp_path):
     coloured = benchmark(tmp_path, np.zeros((4, 6, 3), np.uint8))
-    with pytest.raises(ValueError, match=r"a\.png has mode RGB"):
+    with pytest.raises(ValueError, match=r"a\.png: its mode is RGB"):
         next(coloured.items())
 
 
@@ -127,3 +136,70 @@ def test_a_mask_of_one_bit_has_two_classes(tmp_path):
     mask = np.array([[True, False, False], [True, True, False]])
     (item,) = benchmark(tmp_path, mask, photo_size=(2, 3), ids=(0, 1)).items()
     assert item.labels.tolist() == [[1, 0, 0], [1, 1, 0]]
+
+
+def test_a_damaged_mask_is_refused_by_name(tmp_path):
+    broken = benchmark(tmp_path, np.full((4, 6), 7, np.uint8))
+    (tmp_path / "masks" / "a.png").write_bytes(b"\x89PNG\r\n")
+    with pytest.raises(ValueError, match=r"cannot read .*masks.a\.png as a picture"):
+        next(broken.items())
+
+
+def test_values_may_be_made_of_several_colours(tmp_path):
+    mask = np.zeros((4, 6, 3), np.uint8)
+    mask[1, 2] = (3, 0, 9)
+    mask[:, 5] = (0, 1, 9)
+    coloured = replace(
+        benchmark(tmp_path, mask, ids=(0, 3, 256)),
+        values=lambda file: np.asarray(file).astype(np.int64)[..., :2] @ np.array([1, 256]),
+    )
+    (item,) = coloured.items()
+    assert item.labels[1].tolist() == [0, 0, 1, 0, 0, 2]
+
+
+def test_a_photo_may_be_shown_smaller_than_its_mask_but_not_stored_so(tmp_path):
+    full = benchmark(tmp_path, np.full((4, 6), 7, np.uint8))
+    (item,) = replace(full, shown=lambda photo: photo.reduce(2)).items()
+    assert (item.image.size, item.labels.shape) == ((3, 2), (4, 6))
+    other = replace(benchmark(tmp_path, np.full((2, 3), 7, np.uint8)), shown=lambda p: p.reduce(2))
+    with pytest.raises(ValueError, match=r"a\.png is 2x3 and its photo 4x6"):
+        next(other.items())
+
+
+def test_endings_may_be_part_of_a_name_and_other_files_stay_out(tmp_path):
+    for name in ("b_ids.png", "a_ids.png", "a_color.png", "_ids.png"):
+        save(tmp_path / "masks", name, np.zeros((2, 3), np.uint8))
+    for name in ("a_Left.PNG", "b_left.png", "b_right.png"):
+        save(tmp_path / "photos", name, np.zeros((2, 3), np.uint8))
+    found = pair(
+        tmp_path / "photos",
+        tmp_path / "masks",
+        stems=None,
+        endings=("_ids.png",),
+        photo_endings=("_left.png",),
+    )
+    assert [(key, photo.name, mask.name) for key, photo, mask in found] == [
+        ("a", "a_Left.PNG", "a_ids.png"),
+        ("b", "b_left.png", "b_ids.png"),
+    ]
+
+
+def test_folders_of_photos_meet_the_masks_in_folders_of_the_same_name(tmp_path):
+    for folder, name in (("ulm", "b.png"), ("aachen", "c.png")):
+        for top in ("photos", "masks"):
+            save(tmp_path / top / folder, name, np.zeros((2, 3), np.uint8))
+    found = pair_by_folder(tmp_path / "photos", tmp_path / "masks", endings=(".png",))
+    assert [(key, photo.parent.name) for key, photo, _ in found] == [("c", "aachen"), ("b", "ulm")]
+    save(tmp_path / "photos" / "bonn", "d.png", np.zeros((2, 3), np.uint8))
+    with pytest.raises(ValueError, match=r"masks.bonn is missing"):
+        pair_by_folder(tmp_path / "photos", tmp_path / "masks", endings=(".png",))
+    with pytest.raises(ValueError, match="ulm has no folders of photos"):
+        pair_by_folder(tmp_path / "photos" / "ulm", tmp_path / "masks", endings=(".png",))
+
+
+def test_the_official_folder_is_the_root_or_inside_it_and_what_was_looked_for_is_said(tmp_path):
+    with pytest.raises(ValueError, match=r"no images in .* or .*set; give .* images/ and masks/"):
+        home_of(str(tmp_path), "set", holds=("images", "masks"))
+    (tmp_path / "set" / "images").mkdir(parents=True)
+    found = {home_of(str(path), "set", holds=("images",)) for path in (tmp_path, tmp_path / "set")}
+    assert found == {tmp_path / "set"}

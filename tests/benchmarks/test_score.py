@@ -15,7 +15,7 @@ from PIL import Image
 
 from whatwhere.benchmarks import Benchmark, Item
 from whatwhere.benchmarks.photos import relabel
-from whatwhere.benchmarks.score import Scores, confusion, evaluate
+from whatwhere.benchmarks.score import Scores, as_labelled, confusion, evaluate
 
 
 class Memory:
@@ -246,3 +246,17 @@ def test_golden_simzss_metric(labels):
     assert scores.miou == pytest.approx(golden[f"{labels}.miou"].item(), abs=1e-6)
     assert scores.accuracy == pytest.approx(golden[f"{labels}.accuracy"].item(), abs=1e-6)
     golden.all_compared()
+
+
+def test_a_map_of_a_photo_that_was_shown_smaller_is_enlarged_to_its_labels():
+    draw = np.random.default_rng(3)
+    truth, guess = draw.integers(3, size=(7, 11)), draw.integers(3, size=(4, 5))
+    found = as_labelled(guess, Item("big", Image.new("RGB", (5, 4)), truth))
+    for row, col in np.ndindex(7, 11):
+        assert found[row, col] == guess[int(row * 4 / 7), int(col * 5 / 11)]
+
+
+def test_a_map_of_another_size_than_its_photo_is_not_enlarged():
+    small = Item("big", Image.new("RGB", (5, 4)), np.zeros((8, 10), int))
+    turned = np.zeros((5, 4), int)
+    assert as_labelled(turned, small) is turned

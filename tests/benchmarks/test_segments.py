@@ -1,6 +1,7 @@
 """Jaccard similarity against slow loops; who counts where several drew; BSDS and VOC's objects."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -132,6 +133,17 @@ def test_classes_are_segments_too(tmp_path):
     assert found.ious == pytest.approx(list(expected.values()))
     assert found.background.tolist() == [True, False, False]
     assert found.table().startswith("PARTIAL SET: 1 photos of 40")
+
+
+def test_groups_of_a_photo_that_was_shown_smaller_are_enlarged(tmp_path):
+    mask = np.array([[1, 1, 2, 2, 2, 2]] * 4, np.uint8)
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    Image.new("RGB", (6, 4)).save(tmp_path / "photo.png")
+    files = (("a", tmp_path / "photo.png", tmp_path / "mask.png"),)
+    benchmark = Photos("x", files, ("a", "b"), (("a",), ("b",)), (1, 2), (0,))
+    smaller = replace(benchmark, shown=lambda photo: photo.reduce(2))
+    found = jaccard(lambda photo: np.array([[5, 6, 6]] * 2), smaller, progress=False)
+    assert found.mean == 1
 
 
 def test_nothing_to_find_has_no_value(tmp_path):

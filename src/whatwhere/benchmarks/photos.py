@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +17,28 @@ MASK_ENDINGS = (".png",)
 MASK_MODES = ("1", "L", "P", "I", "I;16")  # one id per pixel; a palette's colours mean nothing
 
 
+def as_stored(photo: Path) -> Image.Image:
+    """The pixels as stored, and no EXIF that would have them turned later."""
+    return Image.fromarray(np.asarray(_opened(photo, "RGB")))
+
+
+def one_id(mask: Image.Image) -> Int64[np.ndarray, "height width"]:
+    """The value of each pixel of a mask, which is the id of its class."""
+    if mask.mode not in MASK_MODES:
+        raise ValueError(
+            f"its mode is {mask.mode}; masks are palette or grey PNG files with one class id per "
+            "pixel: convert its colours to ids"
+        )
+    return np.asarray(mask).astype(np.int64)
+
+
 @dataclass(frozen=True)
 class Photos:
-    """A benchmark of files. `ids[k]` is the pixel value of class k; `void` values do not count."""
+    """A benchmark of files. `ids[k]` is the value of class k; `void` values do not count.
+
+    values    the value of each pixel of a mask file, where that is not what is stored
+    shown     a photo as the segmenter is to see it, where that is not as it is stored
+    """
 
     name: str
     files: tuple[tuple[str, Path, Path], ...]  # key, photo, mask
@@ -29,6 +48,8 @@ class Photos:
     void: tuple[int, ...]
     background: int | None = None
     official: int | None = None
+    values: Callable[[Image.Image], Int64[np.ndarray, "height width"]] = one_id
+    shown: Callable[[Image.Image], Image.Image] | None = None
 
     @property
     def ignore(self) -> int:
@@ -47,29 +68,15 @@ class Photos:
                     f"{mask} is {labels.shape[0]}x{labels.shape[1]} and its photo "
                     f"{image.height}x{image.width} (height x width); masks need their photo's size"
                 )
-            yield Item(key, image, labels)
+            yield Item(key, image if self.shown is None else self.shown(image), labels)
 
     def _labels(self, mask: Path) -> Int64[np.ndarray, "height width"]:
-        with Image.open(mask) as file:
-            if file.mode not in MASK_MODES:
-                raise ValueError(
-                    f"{mask} has mode {file.mode}; masks are palette or grey PNG files "
-                    "with one class id per pixel: convert its colours to ids"
-                )
-            values = np.asarray(file).astype(np.int64)
+        stored = _opened(mask)
         try:
+            values = self.values(stored)
             return relabel(values, ids=self.ids, void=self.void, ignore=self.ignore)
         except ValueError as error:
             raise ValueError(f"{mask}: {error}") from None
-
-
-def as_stored(photo: Path) -> Image.Image:
-    """The pixels as stored, and no EXIF that would have them turned later."""
-    try:
-        with Image.open(photo) as file:
-            return Image.fromarray(np.asarray(file.convert("RGB")))
-    except UNDECODABLE as error:
-        raise ValueError(f"cannot read {photo} as a picture: {why(error)}") from None
 
 
 def relabel(
@@ -98,8 +105,8 @@ def relabel(
             return labels
         outside = np.unique(values[labels < 0])
     raise ValueError(
-        f"pixel values {', '.join(map(str, outside[:5]))} are no class and not void; "
-        "add them to the list of classes (the name 'unlabelled' makes them void)"
+        f"pixel values {', '.join(map(str, outside[:5]))} are no class and not void; take the "
+        "masks of this set, or add them to your list of classes ('unlabelled' makes them void)"
     )
 
 
@@ -109,12 +116,14 @@ def pair(
     *,
     stems: Sequence[str] | None,
     endings: tuple[str, ...] = MASK_ENDINGS,
+    photo_endings: tuple[str, ...] = PHOTOS,
 ) -> tuple[tuple[str, Path, Path], ...]:
     """(key, photo, mask) of each stem, or of every file in the two folders if None.
 
-    Both must be there for each, so that a wrong folder is found before an hour of scoring.
+    A stem is a file's name without its ending. Both must be there for each, so that a wrong folder
+    is found before an hour of scoring.
     """
-    found_photos = _by_stem(photos, PHOTOS)
+    found_photos = _by_stem(photos, photo_endings)
     found_masks = _by_stem(masks, endings)
     keys = sorted(found_photos.keys() | found_masks.keys()) if stems is None else stems
     if not keys:
@@ -122,7 +131,7 @@ def pair(
     if repeated := len(keys) - len(set(keys)):
         raise ValueError(f"{repeated} photos are listed twice in the split; list each one once")
     for folder, found, ending in (
-        (photos, found_photos, PHOTOS[0]),
+        (photos, found_photos, photo_endings[0]),
         (masks, found_masks, endings[0]),
     ):
         if missing := [key for key in keys if key not in found]:
@@ -132,6 +141,48 @@ def pair(
                 "name: add the files, or list the complete ones in a split file"
             )
     return tuple((key, found_photos[key], found_masks[key]) for key in keys)
+
+
+def pair_by_folder(
+    photos: Path, masks: Path, *, endings: tuple[str, ...], photo_endings: tuple[str, ...] = PHOTOS
+) -> tuple[tuple[str, Path, Path], ...]:
+    """As `pair`, where photos and masks lie in folders of the same names: of cities, of classes."""
+    return tuple(
+        pairs
+        for folder in folders_in(photos)
+        for pairs in pair(
+            folder, masks / folder.name, stems=None, endings=endings, photo_endings=photo_endings
+        )
+    )
+
+
+def folders_in(folder: Path) -> tuple[Path, ...]:
+    """The folders in a folder, by name, at least one."""
+    inside = [path for path in folder.glob("*") if path.is_dir() and path.name[0] != "."]
+    if not inside:
+        raise ValueError(f"{folder} has no folders of photos; give the set as it is published")
+    return tuple(sorted(inside))
+
+
+def home_of(root: str, *inside: str, holds: Sequence[str]) -> Path:
+    """The first of `root` and the folders `inside` it in which the first of `holds` is a folder."""
+    places = [Path(root).expanduser() / place for place in ("", *inside)]
+    for place in places:
+        if (place / holds[0]).is_dir():
+            return place
+    raise ValueError(
+        f"no {holds[0]} in {' or '.join(map(str, places))}; give the folder that holds "
+        f"{' and '.join(f'{name}/' for name in holds)}"
+    )
+
+
+def stems_of(lists: Path, split: str) -> tuple[str, ...]:
+    """The photos of a split: those in `lists`/`split`.txt, or in the .txt file that it names."""
+    listed = Path(split).expanduser() if split.endswith(".txt") else lists / f"{split}.txt"
+    if not listed.is_file():
+        there = ", ".join(sorted(path.stem for path in lists.glob("*.txt"))) or "none"
+        raise ValueError(f"there is no split file {listed}; splits in {lists}: {there}")
+    return stems_in(listed)
 
 
 def stems_in(path: Path) -> tuple[str, ...]:
@@ -159,9 +210,20 @@ def _by_stem(folder: Path, endings: tuple[str, ...]) -> dict[str, Path]:
         raise ValueError(f"{folder} is missing; it holds one file per photo ({', '.join(endings)})")
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in endings or path.name.startswith("."):
+        lower = path.name.lower()
+        ending = next((ending for ending in endings if lower.endswith(ending.lower())), "")
+        stem = path.name[: -len(ending)] if ending else ""
+        if not stem or stem.startswith("."):
             continue
-        if path.stem in found:
-            raise ValueError(f"{found[path.stem]} and {path.name} have one name; remove one")
-        found[path.stem] = path
+        if stem in found:
+            raise ValueError(f"{found[stem]} and {path.name} have one name; remove one")
+        found[stem] = path
     return found
+
+
+def _opened(file: Path, mode: str | None = None) -> Image.Image:
+    try:
+        with Image.open(file) as picture:
+            return picture.copy() if mode is None else picture.convert(mode)
+    except UNDECODABLE as error:
+        raise ValueError(f"cannot read {file} as a picture: {why(error)}") from None

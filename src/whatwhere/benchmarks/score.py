@@ -148,12 +148,14 @@ class Tally:
 
     def add(self, item: Item, guess: np.ndarray) -> None:
         """guess: a class 0 to K-1 of the benchmark for every pixel of the photo."""
-        if guess.shape != item.labels.shape:
-            raise ValueError(
-                f"the map of {item.key} is {guess.shape}; give its photo's {item.labels.shape}"
-            )
         if guess.dtype.kind not in "iu":
             raise ValueError(f"the map of {item.key} is {guess.dtype}; give class ids as integers")
+        guess = as_labelled(guess, item)
+        if guess.shape != item.labels.shape:
+            raise ValueError(
+                f"the map of {item.key} is {guess.shape}; give its photo's "
+                f"{item.image.size[::-1]} (height x width)"
+            )
         benchmark = self.benchmark
         here = confusion(item.labels, guess, names=len(benchmark.classes), ignore=benchmark.ignore)
         self.counts += here
@@ -182,6 +184,24 @@ def evaluate(
     for item in first(benchmark, limit, progress=progress):
         tally.add(item, np.asarray(segment(item.image)))
     return tally.scores
+
+
+def as_labelled(guess: Integer[np.ndarray, "*place"], item: Item) -> Integer[np.ndarray, "*size"]:
+    """The map of a photo that was shown smaller than its labels are, enlarged to these.
+
+    Each pixel takes the one that it falls into, as `nearest` of the usual evaluation code does.
+
+    >>> small = Item("a", Image.new("RGB", (2, 1)), np.zeros((2, 5), int))
+    >>> as_labelled(np.array([[7, 8]]), small).tolist()
+    [[7, 7, 7, 8, 8], [7, 7, 7, 8, 8]]
+    """
+    if guess.shape != (item.image.height, item.image.width) or guess.shape == item.labels.shape:
+        return guess
+    rows, cols = (
+        np.arange(long) * short // long
+        for long, short in zip(item.labels.shape, guess.shape, strict=True)
+    )
+    return guess[rows[:, None], cols]
 
 
 @runtime_checkable

@@ -13,7 +13,7 @@ from PIL import Image
 
 from whatwhere.benchmarks import Benchmark, Item
 from whatwhere.benchmarks.photos import as_stored
-from whatwhere.benchmarks.score import first, or_null, partial, percent
+from whatwhere.benchmarks.score import as_labelled, first, or_null, partial, percent
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,10 @@ def jaccard(
     ious, background, photos = [np.zeros(0)], [np.zeros(0, bool)], 0
     for item in first(benchmark, limit, progress=progress):
         found = np.asarray(group(item.image))
-        maps = (item.labels,) if isinstance(item, Item) else item.maps
+        if isinstance(item, Item):
+            found, maps = as_labelled(found, item), (item.labels,)
+        else:
+            maps = item.maps
         scored = [best_ious(drawn, found, ignore=benchmark.ignore) for drawn in maps]
         segments, best = max(scored, key=lambda one: one[1].mean() if len(one[1]) else -1)
         ious.append(best)
