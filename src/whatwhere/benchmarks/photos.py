@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +77,20 @@ class Photos:
             return relabel(values, ids=self.ids, void=self.void, ignore=self.ignore)
         except ValueError as error:
             raise ValueError(f"{mask}: {error}") from None
+
+
+def without_background(benchmark: Photos, *, name: str) -> Photos:
+    """The same with pixels of the background, its first class, left out."""
+    assert benchmark.background == 0
+    return replace(
+        benchmark,
+        name=name,
+        classes=benchmark.classes[1:],
+        names=benchmark.names[1:],
+        ids=benchmark.ids[1:],
+        void=(benchmark.ids[0], *benchmark.void),
+        background=None,
+    )
 
 
 def relabel(
