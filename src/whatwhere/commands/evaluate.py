@@ -13,7 +13,11 @@ example:
   whatwhere evaluate runs/mine --benchmark bsds --root BSDS500 --how kmeans --set how.num_groups=6
 
 voc scores 21 classes with the background, voc20 leaves the background out, folder takes any folder
-with images/, masks/ and a list of classes: mIoU. classes takes a folder of photos for each class or
+with images/, masks/ and a list of classes: mIoU. So do, on the folders that their archives or
+mmsegmentation's scripts leave: context (59 classes and the background), context59, coco_object (80
+and the background), imagenet_s (50, 300 or 919 and the background), cityscapes (19), ade20k (150),
+coco_stuff (171). The published manner of each is --set reading=whatwhere.recipes.groupvit:NAME, of
+imagenet_s imagenet_s_50 or imagenet_s_300. classes takes a folder of photos for each class or
 an index file: top-1 and top-5. captions takes any captioned pictures: recall both ways.
 
 clippy_voc scores voc twice, as CLIPpy's released evaluator does and correctly, and says why the two
@@ -21,7 +25,7 @@ differ. waterbirds (its official folder) and scenes_swap (drawn, needs no --root
 they belong and where they do not: accuracy by class and ground, the gap, the worst.
 
 bsds (BSDS500) and voc_objects ask for groups without names: the Jaccard similarity of segments with
-the groups that fit them best. --how asks so of voc and folder too, whose segments are classes (of
+the groups that fit them best. --how asks so of label maps too, whose segments are classes (of
 voc20 it would flatter: there a group may reach into the background at no cost).
 
 --json prints one object, of numbers from 0 to 100. With masks: miou, per_class (name to IoU, null
@@ -46,7 +50,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--benchmark",
         required=True,
-        help="voc, voc20, clippy_voc, folder, classes, captions, bsds, waterbirds, scenes_swap",
+        help="voc, voc20, context, context59, coco_object, coco_stuff, ade20k, cityscapes, "
+        "imagenet_s, clippy_voc, folder, classes, captions, bsds, voc_objects, waterbirds, "
+        "scenes_swap",
     )
     parser.add_argument("--root", metavar="PATH", help="where its pictures lie")
     parser.add_argument("--split", help="name of a split or a file; default: what is usual")
