@@ -15,7 +15,8 @@ from whatwhere.encoders.compact import Compact
 from whatwhere.encoders.conv import Conv
 from whatwhere.encoders.mobilenet_v2 import MobileNetV2
 from whatwhere.encoders.tower import ImageTower
-from whatwhere.pretexts.stagewise import SEEN, Stagewise, class_divergence
+from whatwhere.pretexts.stagewise import Stagewise, class_divergence
+from whatwhere.pretexts.teachers import SEEN
 from whatwhere.recipes import Pretraining, load, override
 from whatwhere.records import ImageFeatures, Look, Sizes, Views
 from whatwhere.runs.pretraining import run_pretraining

@@ -100,7 +100,7 @@ def test_the_teacher_is_in_no_checkpoint():
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        (Tiles(), "tiles need a teacher"),
+        (Tiles(), "tiles needs a teacher"),
         (Tiles(teacher=Conv(width=12)), r"tiles.teacher.frozen=True"),
         (Tiles(teacher=Conv(width=8, frozen=True)), "features are 8 numbers and the student's 12"),
         (Tiles(teacher=TEACHER, classes=0.3), "go together"),

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from whatwhere.pretexts import refuse_sampled
+from whatwhere.pretexts.teachers import teacher_of
 from whatwhere.records import Look, Losses, Sizes, Views
 
 
@@ -29,14 +30,7 @@ class Distillation:
     weight: float = 1.0
 
     def build(self, sizes: Sizes) -> DistillationPretext:
-        if self.teacher is None:
-            raise ValueError(
-                "distillation needs a teacher: an image encoder with weights, such as "
-                "distillation.teacher=whatwhere.encoders.mobilenet_v2:MobileNetV2"
-            )
-        teacher = self.teacher.build(Sizes())
-        if not teacher.frozen:
-            raise ValueError("a teacher does not learn; set distillation.teacher.frozen=True")
+        teacher = teacher_of(self, "distillation")
         return DistillationPretext(self, teacher, sizes.width)
 
 

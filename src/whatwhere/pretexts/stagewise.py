@@ -10,10 +10,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from whatwhere.pretexts.teachers import Standard, classifier, divergence, teacher_of
 from whatwhere.records import Look, Losses, ShowsStages, Sizes, Views
-from whatwhere.weights import read, tensor_of
 
-SEEN = 64  # batches by which a teacher's features are standardised
 PLACES = 3  # of each picture that are classified
 
 
@@ -49,29 +48,17 @@ class Stagewise:
     weight: float = 1.0
 
     def build(self, sizes: Sizes) -> StagewisePretext:
-        if self.teacher is None:
-            raise ValueError(
-                "stagewise needs a teacher: an image encoder with weights, such as "
-                "stagewise.teacher=whatwhere.encoders.mobilenet_v2:MobileNetV2"
-            )
-        teacher = self.teacher.build(Sizes())
-        if not teacher.frozen:
-            raise ValueError("a teacher does not learn; set stagewise.teacher.frozen=True")
+        teacher = teacher_of(self, "stagewise")
         if not isinstance(getattr(teacher, "network", None), ShowsStages):
             raise ValueError(
                 f"{type(self.teacher).__name__} does not show its stages; stagewise.teacher takes "
                 "whatwhere.encoders.mobilenet_v2:MobileNetV2"
             )
-        if (self.classes > 0) != (self.classifier is not None):
-            raise ValueError(
-                "stagewise.classes and stagewise.classifier go together; give a weight above 0 and "
-                "a file with the teacher's classifier, or neither"
-            )
-        return StagewisePretext(self, teacher)
+        return StagewisePretext(self, teacher, classifier(self, "stagewise"))
 
 
 class StagewisePretext(nn.Module):
-    def __init__(self, settings: Stagewise, teacher: Any):
+    def __init__(self, settings: Stagewise, teacher: Any, classifier: tuple[Tensor, Tensor] | None):
         super().__init__()
         self.settings = settings
         with torch.no_grad():
@@ -82,8 +69,7 @@ class StagewisePretext(nn.Module):
             Standard(width, centred=not last) for width, last in zip(self.widths, ends, strict=True)
         )
         # In tuples, so that no checkpoint holds the teacher's weights.
-        self._teacher = (teacher,)
-        self._classifier = () if settings.classifier is None else classifier(settings.classifier)
+        self._teacher, self._classifier = (teacher,), classifier
 
     def forward(self, views: Views, look: Look) -> Losses:
         encoder: Any = look.encoder
@@ -103,7 +89,7 @@ class StagewisePretext(nn.Module):
         report = {f"stage_{i}": loss.detach() for i, loss in enumerate(losses)}
         loss = losses[-1] + self.settings.hints * torch.stack(losses[:-1]).sum()
         terms = {"stagewise": self.settings.weight * loss}
-        if self._classifier:
+        if self._classifier is not None:
             standard: Any = self.standards[-1]
             spread = standard.spread()[:, None, None]
             kernel, bias = (tensor.to(spread.device) for tensor in self._classifier)
@@ -143,49 +129,9 @@ def class_divergence(
     """Divergence of a classifier's shares, in nats: of the whole picture and of a few places."""
     places = torch.randperm(own.shape[2] * own.shape[3], device=own.device)[:PLACES]
 
-    def shares(maps: Tensor) -> Tensor:
+    def looked(maps: Tensor) -> Tensor:
         flat = maps.flatten(2)
-        looked = torch.cat([flat.mean(dim=2, keepdim=True), flat[..., places]], dim=2)
-        return F.linear(looked.mT, kernel, bias).log_softmax(dim=-1)
+        return torch.cat([flat.mean(dim=2, keepdim=True), flat[..., places]], dim=2).mT
 
-    apart = F.kl_div(shares(own), shares(teachers), log_target=True, reduction="none").sum(dim=-1)
+    apart = divergence(looked(own), looked(teachers), kernel=kernel, bias=bias)
     return apart[:, 0].mean() + apart[:, 1:].mean()
-
-
-def classifier(path: str) -> tuple[Tensor, Tensor]:
-    state = read(path)
-    return tensor_of(state, "classifier.1.weight"), tensor_of(state, "classifier.1.bias")
-
-
-class Standard(nn.Module):
-    """Channels with mean 0 and variance 1 over the first batches; as fixed afterwards."""
-
-    seen: Float[Tensor, ""]
-    mean: Float[Tensor, " channels"]
-    square: Float[Tensor, " channels"]
-
-    def __init__(self, channels: int, *, centred: bool):
-        super().__init__()
-        self.centred = centred
-        self.register_buffer("seen", torch.zeros(()))
-        self.register_buffer("mean", torch.zeros(channels))
-        self.register_buffer("square", torch.zeros(channels))
-
-    def forward(
-        self, maps: Float[Tensor, "batch channels rows cols"]
-    ) -> Float[Tensor, "batch channels rows cols"]:
-        if self.training and self.seen < SEEN:
-            self.seen += 1
-            self.mean.lerp_(maps.mean(dim=(0, 2, 3)), 1 / self.seen.item())
-            self.square.lerp_(maps.square().mean(dim=(0, 2, 3)), 1 / self.seen.item())
-        return self.scaled(maps)
-
-    def scaled(
-        self, maps: Float[Tensor, "batch channels rows cols"]
-    ) -> Float[Tensor, "batch channels rows cols"]:
-        """Brought to the scale of what was seen, and not itself counted in."""
-        mean = self.mean if self.centred else torch.zeros_like(self.mean)
-        return (maps - mean[:, None, None]) / self.spread()[:, None, None]
-
-    def spread(self) -> Float[Tensor, " channels"]:
-        return (self.square - self.mean.square()).clamp(min=0).sqrt() + 1e-3

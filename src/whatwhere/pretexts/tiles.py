@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from whatwhere.pretexts import refuse_sampled
-from whatwhere.pretexts.stagewise import Standard, classifier
+from whatwhere.pretexts.teachers import Standard, classifier, divergence, teacher_of
 from whatwhere.records import Look, Losses, Sizes, Views
 
 
@@ -50,54 +50,41 @@ class Tiles:
             )
 
     def build(self, sizes: Sizes) -> TilesPretext:
-        if self.teacher is None:
-            raise ValueError(
-                "tiles need a teacher: an image encoder with weights, such as "
-                "tiles.teacher=whatwhere.encoders.mobilenet_v2:MobileNetV2"
-            )
-        teacher = self.teacher.build(Sizes())
-        if not teacher.frozen:
-            raise ValueError("a teacher does not learn; set tiles.teacher.frozen=True")
+        teacher = teacher_of(self, "tiles")
         if teacher.width != sizes.width:
             raise ValueError(
                 f"the teacher's features are {teacher.width} numbers and the student's "
                 f"{sizes.width}; tiles are for a student that has learned the teacher's features "
                 "already"
             )
-        if (self.classes > 0) != (self.classifier is not None):
-            raise ValueError(
-                "tiles.classes and tiles.classifier go together; give a weight above 0 and a file "
-                "with the teacher's classifier, or neither"
-            )
-        return TilesPretext(self, teacher)
+        return TilesPretext(self, teacher, classifier(self, "tiles"))
 
 
 class TilesPretext(nn.Module):
-    def __init__(self, settings: Tiles, teacher: Any):
+    def __init__(self, settings: Tiles, teacher: Any, classifier: tuple[Tensor, Tensor] | None):
         super().__init__()
         self.settings = settings
         self.standard = Standard(teacher.width, centred=True)
         # In tuples, so that no checkpoint holds the teacher's weights.
-        self._teacher = (teacher,)
-        self._classifier = () if settings.classifier is None else classifier(settings.classifier)
+        self._teacher, self._classifier = (teacher,), classifier
 
     def forward(self, views: Views, look: Look) -> Losses:
         features = look.features
         refuse_sampled(features)
         maps = features.patches.float().movedim(-1, 1)
-        rows, cols = torch.randint(1, self.settings.most + 1, (2,)).tolist()
-        rows, cols = min(rows, maps.shape[2]), min(cols, maps.shape[3])
+        grid = (maps.shape[2], maps.shape[3])
+        drawn = torch.randint(1, self.settings.most + 1, (2,)).tolist()
+        rows, cols = (min(n, places) for n, places in zip(drawn, grid, strict=True))
         own = F.adaptive_avg_pool2d(maps, (rows, cols)).flatten(2).mT
-        target = self._alone(look.pictures, maps.shape[2:], rows=rows, cols=cols)
+        target = self._alone(look.pictures, grid, rows=rows, cols=cols)
         wanted = self.standard(target.mT[..., None])
         found = self.standard.scaled(own.mT[..., None])
         loss = F.mse_loss(found, wanted)
         terms = {"tiles": self.settings.weight * loss}
-        if self._classifier:
+        if self._classifier is not None:
             kernel, bias = (tensor.to(own.device) for tensor in self._classifier)
-            shares = [F.linear(x, kernel, bias).log_softmax(dim=-1) for x in (own, target)]
-            apart = F.kl_div(*shares, log_target=True, reduction="none").sum(dim=-1).mean()
-            terms["classes"] = self.settings.classes * apart
+            apart = divergence(own, target, kernel=kernel, bias=bias)
+            terms["classes"] = self.settings.classes * apart.mean()
         agree = F.cosine_similarity(found.detach(), wanted, dim=1).mean()
         return Losses(terms, {"tile_cosine": agree})
 
