@@ -34,7 +34,6 @@ from whatwhere.objectives.concept_presence import ConceptPresence
 from whatwhere.objectives.contrastive import Contrastive
 from whatwhere.pooling.patches import PatchPool
 from whatwhere.pretexts.stagewise import Stagewise
-from whatwhere.pretexts.tiles import Tiles
 from whatwhere.pretraining import Viewing
 from whatwhere.recipes import Pretraining, Recipe
 from whatwhere.segmenter.reading import Reading
@@ -60,15 +59,6 @@ last = replace(
     tower,
     pretexts=(Stagewise(teacher=MobileNetV2(stride=32), feed="own", hints=0.1),),
     training=replace(tower.training, lr=2e-3, steps=1300),
-)
-
-# What is where: each part as the teacher sees it alone.
-tiles = replace(
-    tower,
-    image=Compact(stride=16, frozen=False),
-    pretexts=(Tiles(teacher=MobileNetV2(stride=32)),),
-    viewing=replace(tower.viewing, size=(160, 160), crop=(0.3, 1.0)),
-    training=replace(tower.training, lr=1e-3, steps=1500),
 )
 
 # A word is one vector, wherever it stands: a name is read as what its words are in captions.

@@ -311,7 +311,7 @@ class Segmenter:
         canvas /= hits
         if self.reading.guide:
             canvas = guided(canvas, seen.pixels, radius=self.reading.guide)
-        if seen.size == full:
+        if canvas.shape[1:] == full:
             return canvas
         return F.interpolate(canvas[None], full, mode="bilinear", align_corners=False)[0]
 

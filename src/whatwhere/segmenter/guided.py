@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-COARSE = 4  # pixels a side that share their coefficients' computation
+COARSE = 4  # pixels a side for which one function is found
+FINE = 2  # pixels a side that get one score: a fifth of the time, and outlines are as good
 LEAST = 1e-3  # variance of a colour, in [0, 1]: below it a square is flat and only averaged
 
 
@@ -18,23 +19,26 @@ def guided(
     picture: Float[Tensor, "3 height width"],
     *,
     radius: int,
-) -> Float[Tensor, "scores height width"]:
+) -> Float[Tensor, "scores half_height half_width"]:
     """Each score map as a linear function of the colours in every square of 2 `radius` + 1 pixels.
 
     Where colours do not change, scores are averaged; where they do, scores change with them (He,
     Sun and Tang, TPAMI 2013, section 3.4). The functions are found on a grid of every fourth pixel
-    and interpolated (Fast Guided Filter, arXiv 1505.00996), so the time hardly depends on `radius`.
-    Linear in the scores: names do not influence one another. `picture` is in [0, 1].
+    and applied on one of every other (Fast Guided Filter, arXiv 1505.00996), so `radius` hardly
+    costs time. Linear in the scores: names do not influence one another. `picture` is in [0, 1].
     """
-    small = [max(n // COARSE, 1) for n in picture.shape[1:]]
-    colours, coarse = (F.interpolate(x[None], small, mode="area")[0] for x in (picture, scores))
-    reach = max(round(radius / COARSE), 1)
-    slope, level = fitted(coarse, colours, reach=reach)
-    size = picture.shape[1:]
-    found = _upsampled(level, size)
-    for colour, values in enumerate(picture):
-        found.addcmul_(_upsampled(slope[:, colour], size), values)
+    colours, coarse = (_shrunk(maps, COARSE) for maps in (picture, scores))
+    slope, level = fitted(coarse, colours, reach=max(round(radius / COARSE), 1))
+    fine = _shrunk(picture, FINE)
+    found = _upsampled(level, fine.shape[1:])
+    for colour, values in enumerate(fine):
+        found.addcmul_(_upsampled(slope[:, colour], fine.shape[1:]), values)
     return found
+
+
+def _shrunk(maps: Float[Tensor, "maps height width"], by: int) -> Float[Tensor, "maps rows cols"]:
+    size = [max(n // by, 1) for n in maps.shape[1:]]
+    return F.interpolate(maps[None], size, mode="area")[0]
 
 
 def _upsampled(
