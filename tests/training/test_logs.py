@@ -1,5 +1,7 @@
 """The log of a run: one row a number, cut where a resumed run begins."""
 
+import time
+
 import pytest
 
 from whatwhere.training.logs import Log, read_log
@@ -46,6 +48,7 @@ def test_tensorboard_shows_each_step_once_after_a_resumed_run(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     written(tmp_path, [(step, {"loss": float(step)}) for step in (1, 2, 3)])
+    time.sleep(1)  # files are read in the order of their names, which begin with the second
     written(tmp_path, [(step, {"loss": 10.0 * step}) for step in (3, 4)], done=2)
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
