@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 COARSE = 4  # pixels a side for which one function is found
-FINE = 2  # pixels a side that get one score: a fifth of the time, and outlines are as good
+FINE = 2  # pixels a side that get one score: a third of the time of one for each
 LEAST = 1e-3  # variance of a colour, in [0, 1]: below it a square is flat and only averaged
 
 
