@@ -1,9 +1,22 @@
-"""Small pictures for official layouts, and what any of them is scored as."""
+"""Small pictures for official layouts, what any of them is scored as, and published lists."""
+
+import json
+from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from whatwhere.benchmarks.score import evaluate
+
+LISTS = Path(__file__).parents[2].parent / "shared" / "specs" / "benchmark_names.json"
+
+
+def published():
+    """Class names by data set, as the literature's evaluation code has them."""
+    if not LISTS.is_file():
+        pytest.skip(f"no published lists: {LISTS} is missing")
+    return json.loads(LISTS.read_text())
 
 
 def photo(path, shape):

@@ -1,14 +1,10 @@
 """ADEChallengeData2016 in small."""
 
-import json
-from pathlib import Path
-
 import pytest
+from official import published
 
 from benchmarks.official import mask, no_word_twice, photo, score
 from whatwhere.benchmarks import Benchmark, ade20k
-
-SPECS = Path(__file__).parents[2].parent / "shared" / "specs"
 
 
 @pytest.fixture
@@ -42,11 +38,8 @@ def test_names_are_those_of_the_literature_and_spoken_with_synonyms(home):
     benchmark = ade20k.load(str(home))
     spoken = dict(zip(benchmark.classes, benchmark.names, strict=True))
     assert spoken["sofa"] == ("sofa", "couch") and no_word_twice(benchmark)
-    path = SPECS / "benchmark_names.json"
-    if not path.is_file():
-        pytest.skip(f"no published lists: {path} is missing")
-    published = json.loads(path.read_text())["ADE20KDataset@ade.py"]
-    assert list(benchmark.classes) == [name.strip() for name in published]  # "bed "
+    listed = published()["ADE20KDataset@ade.py"]
+    assert list(benchmark.classes) == [name.strip() for name in listed]  # "bed "
 
 
 def test_other_splits_and_other_layouts_are_refused(home, tmp_path_factory):

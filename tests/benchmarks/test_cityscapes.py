@@ -1,14 +1,11 @@
 """Cityscapes in small: as cityscapesscripts leaves it, and as the archive comes."""
 
-import json
-from pathlib import Path
-
 import pytest
+from official import published
 
 from benchmarks.official import mask, no_word_twice, photo, score
 from whatwhere.benchmarks import Benchmark, cityscapes
 
-SPECS = Path(__file__).parents[2].parent / "shared" / "specs"
 KEYS = ("frankfurt_000000_000294", "lindau_000001_000019")
 LABEL_IDS = [[7, 33, 0, 9], [26, 29, 24, 11]]  # ego vehicle, parking and caravan do not count
 TRAIN_IDS = [[0, 18, 255, 255], [13, 255, 11, 2]]
@@ -62,11 +59,8 @@ def test_names_are_those_of_the_literature_and_spoken_with_synonyms(archive):
     benchmark = cityscapes.load(str(archive))
     spoken = dict(zip(benchmark.classes, benchmark.names, strict=True))
     assert "road sign" in spoken["traffic sign"] and no_word_twice(benchmark)
-    path = SPECS / "benchmark_names.json"
-    if not path.is_file():
-        pytest.skip(f"no published lists: {path} is missing")
-    published = json.loads(path.read_text())["CityscapesDataset@cityscapes.py"]
-    assert list(benchmark.classes) == published
+    listed = published()["CityscapesDataset@cityscapes.py"]
+    assert list(benchmark.classes) == listed
 
 
 def test_other_splits_layouts_and_a_missing_city_are_refused(made, tmp_path_factory):

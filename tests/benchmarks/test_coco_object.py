@@ -1,15 +1,12 @@
 """COCO-Object on the archive of masks that COCO-Stuff is read from too."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
+from official import published
 
 from benchmarks.official import mask, no_word_twice, photo, score
 from whatwhere.benchmarks import Benchmark, coco_object
 
-SPECS = Path(__file__).parents[2].parent / "shared" / "specs"
 STORED = [[0, 12, 89, 91], [181, 255, 10, 10]]
 IDS = [[1, 12, 80, 0], [0, 0, 11, 11]]
 
@@ -34,13 +31,10 @@ def test_what_is_no_thing_is_background_and_every_pixel_counts(home):
 
 
 def test_ids_and_names_are_those_of_the_literature(home):
-    path = SPECS / "benchmark_names.json"
-    if not path.is_file():
-        pytest.skip(f"no published lists: {path} is missing")
-    published = json.loads(path.read_text())
+    lists = published()
     benchmark = coco_object.load(str(home))
-    assert list(benchmark.classes) == published["COCOObjectDataset@coco_object.py"]
-    remap = {int(stored): new for stored, new in published["coco_stuff_clsID_to_trID"].items()}
+    assert list(benchmark.classes) == lists["COCOObjectDataset@coco_object.py"]
+    remap = {int(stored): new for stored, new in lists["coco_stuff_clsID_to_trID"].items()}
     things = {stored: new + 1 for stored, new in remap.items() if new < 80}
     assert {stored: new for new, stored in enumerate(benchmark.ids) if new} == things
 

@@ -1,14 +1,11 @@
 """COCO 2017 in small, as its archives come and as mmsegmentation arranges it."""
 
-import json
-from pathlib import Path
-
 import pytest
+from official import published
 
 from benchmarks.official import mask, no_word_twice, photo, score
 from whatwhere.benchmarks import Benchmark, coco_stuff
 
-SPECS = Path(__file__).parents[2].parent / "shared" / "specs"
 STORED = [[0, 12, 89, 91], [181, 255, 10, 10]]
 IDS = [[0, 11, 79, 80], [170, 255, 10, 10]]
 
@@ -42,13 +39,10 @@ def test_train_ids_are_read_where_they_are(home):
 
 
 def test_ids_and_names_are_those_of_the_literature(home):
-    path = SPECS / "benchmark_names.json"
-    if not path.is_file():
-        pytest.skip(f"no published lists: {path} is missing")
-    published = json.loads(path.read_text())
+    lists = published()
     benchmark = coco_stuff.load(str(home))
-    assert list(benchmark.classes) == published["COCOStuffDataset@coco_stuff.py"]
-    remap = {int(stored): new for stored, new in published["coco_stuff_clsID_to_trID"].items()}
+    assert list(benchmark.classes) == lists["COCOStuffDataset@coco_stuff.py"]
+    remap = {int(stored): new for stored, new in lists["coco_stuff_clsID_to_trID"].items()}
     assert {stored: new for new, stored in enumerate(benchmark.ids)} | {255: 255} == remap
 
 

@@ -1,14 +1,11 @@
 """PASCAL Context in small, as mmsegmentation's script leaves it in VOCdevkit/VOC2010."""
 
-import json
-from pathlib import Path
-
 import pytest
+from official import published
 
 from benchmarks.official import mask, no_word_twice, photo, score
 from whatwhere.benchmarks import Benchmark, context, context59
 
-SPECS = Path(__file__).parents[2].parent / "shared" / "specs"
 MASK = [[0, 1, 59, 255], [3, 0, 59, 255]]
 
 
@@ -48,11 +45,8 @@ def test_names_are_those_of_the_literature_and_spoken_with_synonyms(devkit):
     assert spoken["background"] == ("background",)
     assert spoken["pottedplant"] == ("potted plant", "houseplant")
     assert no_word_twice(benchmark)
-    path = SPECS / "benchmark_names.json"
-    if not path.is_file():
-        pytest.skip(f"no published lists: {path} is missing")
-    published = json.loads(path.read_text())
-    assert list(benchmark.classes) == published["PascalContextDataset@pascal_context.py"]
+    lists = published()
+    assert list(benchmark.classes) == lists["PascalContextDataset@pascal_context.py"]
 
 
 def test_the_root_may_be_the_devkit_its_parent_or_the_year(devkit):

@@ -1,11 +1,11 @@
 """The layout of VOCdevkit, made up in small and as it is on disk."""
 
-import json
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+from official import published
 from PIL import Image
 
 from whatwhere.benchmarks import Benchmark, voc, voc20
@@ -103,10 +103,7 @@ def test_names_are_official_in_tables_and_spoken_for_text(tmp_path):
 
 
 def test_official_names_are_those_of_the_literature(tmp_path):
-    path = SHARED / "specs" / "benchmark_names.json"
-    if not path.is_file():
-        pytest.skip(f"no published lists: {path} is missing")
-    lists = json.loads(path.read_text())
+    lists = published()
     devkit(tmp_path)
     assert list(voc.load(str(tmp_path)).classes) == lists["PascalVOCDataset@voc.py"]
     assert list(voc20.load(str(tmp_path)).classes) == lists["PascalVOCDataset20@voc.py"]

@@ -1,7 +1,7 @@
 """ADE20K's scene parsing benchmark: 150 things and stuff, indoors and out."""
 
 from whatwhere.benchmarks.folder import asked
-from whatwhere.benchmarks.photos import Photos, home_of, pair
+from whatwhere.benchmarks.photos import Photos, check_split, home_of, pair
 from whatwhere.class_lists import classes
 
 FOLDERS = ("annotations", "images")
@@ -16,8 +16,7 @@ def load(root: str, split: str = "val") -> Photos:
     root: ADEChallengeData2016, or what it is in.
     split: val (the folder validation) or train (training).
     """
-    if split not in SPLITS:
-        raise ValueError(f"ADE20K has no split {split!r} with masks; take {' or '.join(SPLITS)}")
+    check_split(split, SPLITS, of="ADE20K")
     home = home_of(root, "ADEChallengeData2016", "ade/ADEChallengeData2016", holds=FOLDERS)
     masks, photos = (home / folder / SPLITS[split] for folder in FOLDERS)
     said = classes("ade20k")

@@ -1,7 +1,7 @@
 """Cityscapes: streets of German cities, seen from a car, in 19 classes."""
 
 from whatwhere.benchmarks.folder import asked
-from whatwhere.benchmarks.photos import Photos, home_of, pair_by_folder
+from whatwhere.benchmarks.photos import Photos, check_split, home_of, pair_by_folder
 from whatwhere.class_lists import classes
 
 FOLDERS = ("gtFine", "leftImg8bit")
@@ -21,8 +21,7 @@ def load(root: str, split: str = "val") -> Photos:
     root: the folder that holds gtFine and leftImg8bit.
     split: val or train. The masks of test are not public.
     """
-    if split not in OFFICIAL:
-        raise ValueError(f"Cityscapes has no split {split!r} with masks; take train or val")
+    check_split(split, OFFICIAL, of="Cityscapes")
     home = home_of(root, "cityscapes", holds=FOLDERS)
     masks, photos = (home / folder / split for folder in FOLDERS)
     made = any(masks.glob(f"*/*{TRAIN_IDS}"))

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from whatwhere.benchmarks.folder import asked
-from whatwhere.benchmarks.photos import Photos, pair
+from whatwhere.benchmarks.photos import Photos, check_split, pair
 from whatwhere.class_lists import classes
 
 OFFICIAL = {"train": 118287, "val": 5000}
@@ -40,8 +40,7 @@ def folders(root: str, split: str) -> tuple[Path, Path]:
     annotations/val2017, or that of COCO, which holds val2017 and stuffthingmaps/val2017.
     split: val or train.
     """
-    if split not in OFFICIAL:
-        raise ValueError(f"COCO-Stuff has no split {split!r} with masks; take train or val")
+    check_split(split, OFFICIAL, of="COCO-Stuff")
     home, year = Path(root).expanduser(), f"{split}2017"
     photos = _first(home / "images" / year, home / year)
     return photos, _first(home / "annotations" / year, home / "stuffthingmaps" / year)

@@ -6,7 +6,14 @@ import numpy as np
 from jaxtyping import Int64
 from PIL import Image
 
-from whatwhere.benchmarks.photos import Photos, folders_in, home_of, names_in, pair_by_folder
+from whatwhere.benchmarks.photos import (
+    Photos,
+    check_split,
+    folders_in,
+    home_of,
+    names_in,
+    pair_by_folder,
+)
 
 SPLITS = {"train": "train-semi", "val": "validation"}
 OFFICIAL = {
@@ -29,10 +36,7 @@ def load(root: str, split: str = "val") -> Photos:
     root: ImageNetS50, ImageNetS300 or ImageNetS919, which hold validation, validation-segmentation.
     split: val (the folder validation) or train (train-semi). The masks of test are not public.
     """
-    if split not in SPLITS:
-        raise ValueError(
-            f"ImageNet-S has no split {split!r} with masks; take {' or '.join(SPLITS)}"
-        )
+    check_split(split, SPLITS, of="ImageNet-S")
     folders = (f"{SPLITS[split]}-segmentation", SPLITS[split])
     home = home_of(root, holds=folders)
     masks, photos = (home / folder for folder in folders)

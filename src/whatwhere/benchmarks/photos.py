@@ -93,6 +93,12 @@ def without_background(benchmark: Photos, *, name: str) -> Photos:
     )
 
 
+def check_split(split: str, known: Iterable[str], *, of: str) -> None:
+    """ValueError for a split whose masks are not there or not public."""
+    if split not in known:
+        raise ValueError(f"{of} has no split {split!r} with masks; take {' or '.join(known)}")
+
+
 def relabel(
     values: Integer[np.ndarray, "height width"],
     *,
