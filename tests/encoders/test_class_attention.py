@@ -7,7 +7,6 @@ from torch.testing import assert_close
 
 from whatwhere.encoders.class_attention import ClassAttention
 from whatwhere.encoders.conv import Conv
-from whatwhere.encoders.mobilenet_v2 import MobileNetV2
 from whatwhere.records import Sizes
 
 
@@ -30,11 +29,10 @@ def test_it_is_what_a_loop_over_heads_makes_of_the_patches():
     assert_close(layer(patches), F.layer_norm(layer.token[0, 0] + torch.stack(seen), (8,)))
 
 
-@pytest.mark.parametrize("family", [Conv(width=48), MobileNetV2(layers=(17,), frozen=False)])
-def test_patches_are_those_of_the_tower_without_it(family):
+def test_patches_are_those_of_the_tower_without_it():
     torch.manual_seed(0)
-    tower = type(family)(**{**vars(family), "cls": True}).build(Sizes()).eval()
-    plain = family.build(Sizes()).eval()
+    tower = Conv(width=48, cls=True).build(Sizes()).eval()
+    plain = Conv(width=48).build(Sizes()).eval()
     plain.load_state_dict({k: v for k, v in tower.state_dict().items() if ".cls." not in k})
     images = torch.rand(2, 3, 32, 48)
     found = tower(images)
@@ -43,8 +41,6 @@ def test_patches_are_those_of_the_tower_without_it(family):
     assert_close(found.patches, plain(images).patches)
 
 
-def test_a_class_token_on_a_frozen_tower_and_an_odd_width_are_refused():
+def test_an_odd_width_is_refused():
     with pytest.raises(ValueError, match="width 50 does not divide into 4 heads"):
         Conv(width=50, cls=True).build(Sizes())
-    with pytest.raises(ValueError, match=r"a frozen one says nothing; set image\.frozen=False"):
-        MobileNetV2(weights="missing.pth", cls=True).build(Sizes())

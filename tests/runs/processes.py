@@ -2,11 +2,31 @@
 
 import multiprocessing
 import os
+import signal
 import socket
 from contextlib import redirect_stdout
 from pathlib import Path
 
 PRELOAD = ["torch", "torch._dynamo", "torch.utils.tensorboard.writer", "whatwhere.runs.training"]
+
+
+def stop_at(step, how):
+    """A watch that is interrupted in the validation after `step` steps."""
+
+    def watch(segment, done):
+        if done == step:
+            how()
+        return {}
+
+    return watch
+
+
+def quietly(segment, done):
+    return {}
+
+
+def ctrl_c():
+    signal.raise_signal(signal.SIGINT)
 
 
 def start(task, *args):

@@ -5,31 +5,12 @@ import signal
 
 import pytest
 
-from runs.processes import ended, start
+from runs.processes import ctrl_c, ended, quietly, start, stop_at
 from runs.small import outcome, small
 from whatwhere.recipes import override
 from whatwhere.runs.training import run_training
 from whatwhere.training import checkpoints
 from whatwhere.training.logs import read_log
-
-
-def stop_at(step, how):
-    """A watch that is interrupted in the validation after `step` steps."""
-
-    def watch(segment, done):
-        if done == step:
-            how()
-        return {}
-
-    return watch
-
-
-def quietly(segment, done):
-    return {}
-
-
-def ctrl_c():
-    signal.raise_signal(signal.SIGINT)
 
 
 @pytest.mark.parametrize("concepts", [False, True], ids=["contrastive", "concepts"])

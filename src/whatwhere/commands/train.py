@@ -6,7 +6,8 @@ example:
 
 Captions may be: a folder with a .txt beside each photo, .jsonl, .csv or .tsv, COCO captions JSON,
 WebDataset tars, a Hugging Face dataset on disk. RECIPE is a name, module:attribute or
-file.py:attribute. Ctrl-C keeps what was learned; the same command with --resume goes on.
+file.py:attribute. --start MODEL begins with what another run of the same sizes learned. Ctrl-C
+keeps what was learned; the same command with --resume goes on.
 Several processes: torchrun --nproc-per-node 2 -m whatwhere train ...
 """
 
@@ -28,6 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", help="folder of the run")
     add_set(parser, "change settings")
     parser.add_argument("--show", action="store_true", help="print every setting and stop")
+    parser.add_argument("--start", metavar="MODEL", help="a trained model to begin with")
     parser.add_argument("--resume", action="store_true", help="go on with the run in DIR")
     parser.add_argument("--benchmark", help="labelled photos to validate on, such as voc")
     parser.add_argument("--root", metavar="PATH", help="where the benchmark lies")
@@ -62,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
         captions=args.captions,
         kind=args.kind,
         out=args.out,
+        start=args.start,
         resume=args.resume,
         watch=watch,
     )

@@ -10,7 +10,6 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from whatwhere.encoders.class_attention import ClassAttention
 from whatwhere.encoders.tower import STATISTICS, ImageTower, refuse_injection
 from whatwhere.records import ImageFeatures, Sizes
 from whatwhere.weights import read, under
@@ -35,15 +34,13 @@ class MobileNetV2:
 
     Layers are numbered as in torchvision: 0 the first convolution, 1 to 17 the blocks, 18 the last
     convolution. Strides beyond `stride` become dilation, as DeepLab does (arXiv 1706.05587), so
-    that the grid stays fine and the weights still fit. `cls` adds a class token that has
-    still to learn to look at those features (`ClassAttention`).
+    that the grid stays fine and the weights still fit.
     """
 
     weights: str | None = None
     layers: tuple[int, ...] = (18,)
     stride: int = 16
     frozen: bool = True
-    cls: bool = False
 
     def build(self, sizes: Sizes) -> ImageTower:
         if self.stride not in (8, 16, 32):
@@ -53,12 +50,7 @@ class MobileNetV2:
                 "a frozen MobileNetV2 without weights shows noise; set image.weights=FILE "
                 "(torchvision's key names), or image.frozen=False to train it"
             )
-        if self.frozen and self.cls:
-            raise ValueError(
-                "no file brings a class token for MobileNetV2, so a frozen one says nothing; set "
-                "image.frozen=False, or image.cls=False"
-            )
-        trunk = _Layers(_Network(self.stride), self.layers, cls=self.cls)
+        trunk = _Layers(_Network(self.stride), self.layers)
         if self.weights is not None and sizes.pretrained:
             network = trunk.network
             found = under(
@@ -148,7 +140,7 @@ class _Network(nn.Module):
 
 
 class _Layers(nn.Module):
-    def __init__(self, network: _Network, layers: tuple[int, ...], *, cls: bool):
+    def __init__(self, network: _Network, layers: tuple[int, ...]):
         super().__init__()
         good = [i for i, stride in enumerate(network.strides) if stride == network.strides[-1]]
         if not layers or not set(layers) <= set(good):
@@ -160,7 +152,6 @@ class _Layers(nn.Module):
         self.network = network.to(memory_format=torch.channels_last)
         self.layers = layers
         self.width = sum(network.widths[i] for i in layers)
-        self.cls = ClassAttention(self.width) if cls else None
 
     def stage_maps(
         self, pixels: Float[Tensor, "batch 3 height width"]
@@ -179,8 +170,7 @@ class _Layers(nn.Module):
         refuse_injection(inject, because="MobileNetV2 is convolutional and has no token sequence")
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         maps = torch.cat(self.network(pixels, layers=self.layers), dim=1)
-        patches = rearrange(maps, "batch width rows cols -> batch rows cols width")
-        return ImageFeatures(patches, None if self.cls is None else self.cls(patches))
+        return ImageFeatures(rearrange(maps, "batch width rows cols -> batch rows cols width"))
 
 
 class _Block(nn.Module):

@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from tqdm import tqdm
 
+from whatwhere import models
 from whatwhere.captions.batches import Batches
 from whatwhere.captions.cached import CachedFeatures, cache_features
 from whatwhere.captions.samples import BrokenImage, Skipped
@@ -58,10 +59,14 @@ def run_training(
     captions: str | None = None,
     kind: str | None = None,
     out: str | Path,
+    start: str | Path | None = None,
     resume: bool = False,
     watch: Watch | None = None,
 ) -> Finished:
     """Train `recipe` on the captions at a path (or on the recipe's own), into the folder `out`.
+
+    `start` is a trained model (an embedded one, the folder of a run or of a checkpoint) whose
+    weights this run begins with; the tokens that a small text encoder keeps are then that model's.
 
     `watch(segmenter, step)` is called before the first step, at every validation and at the end;
     what it returns is logged. Retrieval is measured beside it, if any pictures are held out.
@@ -75,10 +80,13 @@ def run_training(
             _refuse_other_data(recipe, pairs, run)
         halves = split(pairs, held_out=recipe.held_out, seed=0)
         bank = _bank(recipe, halves.train, run if resume else None)
-        step = build(recipe, concepts=0 if bank is None else len(bank))
+        concepts = 0 if bank is None else len(bank)
+        step = build(recipe, concepts=concepts, pretrained=start is None)
         step.to(pick_device(recipe.training.device))
         if resume and recipe.caching.folder:  # features are those of the run's own weights
             checkpoints.read_weights(checkpoints.newest(run), step)
+        elif start is not None and not resume:
+            checkpoints.read_start(checkpoints.newest(models.find(start)), step)
         elif not resume:
             _fit_text(recipe, step.model, halves.train)
             if step.model.head.pictures:

@@ -90,12 +90,46 @@ def read_weights(folder: Path, module: nn.Module) -> None:
     try:
         load_model(module, str(folder / WEIGHTS), strict=True)
     except SafetensorError as error:
-        raise ValueError(
-            f"the weights in {folder} are damaged ({error}); delete that folder"
-        ) from None
+        raise _damaged(folder, error) from None
     except RuntimeError as error:
         first = str(error).strip().splitlines()[-1].strip()
         raise ValueError(f"the weights in {folder} do not fit its recipe: {first}") from None
+
+
+def read_start(folder: Path, module: nn.Module) -> None:
+    """Fill the module with what another run learned, whether its towers were frozen or not.
+
+    The model must be of the same sizes. An objective that the other run did not have begins anew.
+    """
+    try:
+        stored = {_bare(name): tensor for name, tensor in load_file(folder / WEIGHTS).items()}
+    except SafetensorError as error:
+        raise _damaged(folder, error) from None
+    own = module.state_dict()
+    found = {name: stored[_bare(name)] for name in own if _bare(name) in stored}
+    fits = {name: tensor for name, tensor in found.items() if tensor.shape == own[name].shape}
+    filled = {own[name].data_ptr() for name in fits}  # of tied weights a file has one
+    empty = [
+        name
+        for name, tensor in own.items()
+        if name.startswith("model.") and tensor.data_ptr() not in filled
+    ]
+    if empty:
+        why = "has another shape" if empty[0] in found else "is missing"
+        raise ValueError(
+            f"{folder} cannot start this recipe: {empty[0]} {why} there; start from a run with the "
+            "same encoders, head and sizes"
+        )
+    module.load_state_dict(fits, strict=False)
+
+
+def _bare(name: str) -> str:
+    """Without the module that holds a frozen network still (`encoders.frozen`)."""
+    return ".".join(part for part in name.split(".") if part != "trunk")
+
+
+def _damaged(folder: Path, error: SafetensorError) -> ValueError:
+    return ValueError(f"the weights in {folder} are damaged ({error}); delete that folder")
 
 
 def read_optimizer(folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer) -> None:

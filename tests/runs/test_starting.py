@@ -1,0 +1,75 @@
+"""A run that begins with what another one learned."""
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from runs.processes import ctrl_c, quietly, stop_at
+from runs.small import outcome, small
+from whatwhere.runs.training import run_training
+from whatwhere.training import checkpoints
+
+STILL = ("training.steps=1", "training.lr=1e-30", "training.weight_decay=0.0")
+
+
+def weights(run):
+    """By name without what tells a frozen tower from another."""
+    stored = load_file(checkpoints.newest(run) / "model.safetensors")
+    return {name.replace("trunk.trunk.", "trunk."): tensor for name, tensor in stored.items()}
+
+
+@pytest.mark.parametrize(("before", "after"), [(True, False), (False, True), (False, False)])
+def test_it_begins_with_all_that_the_other_learned_frozen_or_not(tmp_path, before, after):
+    run_training(small(f"image.frozen={before}"), out=tmp_path / "first", watch=quietly)
+    recipe = small(f"image.frozen={after}", "training.seed=9", *STILL)
+    run_training(recipe, out=tmp_path / "second", start=tmp_path / "first", watch=quietly)
+    first, second = weights(tmp_path / "first"), weights(tmp_path / "second")
+    assert first.keys() == second.keys()
+    assert any("logit_scale" in name for name in first)
+    for name, tensor in first.items():
+        if ".readout." not in name:  # means of the vectors seen, which go on
+            torch.testing.assert_close(second[name], tensor, msg=name)
+
+
+def test_objectives_that_the_other_run_did_not_have_begin_anew(tmp_path):
+    run_training(small(), out=tmp_path / "first", watch=quietly)
+    recipe = small(*STILL, concepts=True)
+    run_training(recipe, out=tmp_path / "second", start=tmp_path / "first", watch=quietly)
+    first, second = weights(tmp_path / "first"), weights(tmp_path / "second")
+    assert second.keys() > first.keys()
+    shared = [name for name in first if ".readout." not in name]
+    assert all(torch.equal(first[name], second[name]) for name in shared)
+
+
+def test_one_that_was_stopped_ends_as_if_left_alone(tmp_path):
+    run_training(small(), out=tmp_path / "first", watch=quietly)
+    recipe, start = small("training.seed=9"), tmp_path / "first"
+    run_training(recipe, out=tmp_path / "whole", start=start, watch=quietly)
+    run = tmp_path / "stopped"
+    with pytest.raises(KeyboardInterrupt):
+        run_training(recipe, out=run, start=start, watch=stop_at(3, ctrl_c))
+    run_training(recipe, out=run, start=start, resume=True, watch=quietly)
+    assert outcome(run) == outcome(tmp_path / "whole")
+
+
+def test_the_tokens_kept_are_those_of_the_other(tmp_path):
+    run_training(small("text.kept=20"), out=tmp_path / "first", watch=quietly)
+    other = small("text.kept=20", "captions.first=500", *STILL)
+    run_training(other, out=tmp_path / "second", start=tmp_path / "first", watch=quietly)
+    kept = [weights(tmp_path / run)["model.text_encoder.kept_ids"] for run in ("first", "second")]
+    assert torch.equal(*kept)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"), [("text.width=32", "has another shape"), ("image.cls=True", "is missing")]
+)
+def test_another_size_is_refused_before_anything_is_trained(tmp_path, change, why):
+    run_training(small(), out=tmp_path / "first", watch=quietly)
+    with pytest.raises(ValueError, match=f"cannot start this recipe: model.* {why} there; start"):
+        run_training(small(change), out=tmp_path / "second", start=tmp_path / "first")
+    assert not (tmp_path / "second").exists()
+
+
+def test_a_misspelt_model_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="no model at tinny; did you mean tiny"):
+        run_training(small(), out=tmp_path / "run", start="tinny")
