@@ -11,6 +11,7 @@ from runs.small import small
 from whatwhere.benchmarks.photos import Photos
 from whatwhere.benchmarks.segments import jaccard
 from whatwhere.encoders.conv import Conv
+from whatwhere.encoders.tower import ImageTower
 from whatwhere.grouping.kmeans import Kmeans
 from whatwhere.records import Sizes
 from whatwhere.runs.evaluating import measure
@@ -28,9 +29,10 @@ from whatwhere.segmenter import Segmenter
 from whatwhere.segmenter.reading import Background, Reading
 
 CONV = "whatwhere.encoders.conv:Conv"
+FACTS = {"mean": (0.5,) * 3, "std": (0.5,) * 3, "size": 32, "width": 3, "frozen": False}
 
 
-def colours(seen=None, patch=4):
+def colours(seen=None, patch=4, any_size=True):
     """Groups by mean colour, red, green and blue apart."""
 
     def look(images):
@@ -39,8 +41,9 @@ def colours(seen=None, patch=4):
         return torch.nn.functional.avg_pool2d(images, patch).permute(0, 2, 3, 1)
 
     settings = BottomUp(Kmeans(3), side=0)
+    encoder = ImageTower(torch.nn.Identity(), patch=patch, any_size=any_size, **FACTS)
     return lambda **more: Grouper(
-        look, replace(settings, **more), patch=patch, device=torch.device("cpu")
+        look, replace(settings, **more), encoder=encoder, device=torch.device("cpu")
     )
 
 
@@ -97,6 +100,14 @@ def test_the_groups_are_drawn_beside_the_photo():
     assert np.array_equal(np.asarray(picture)[:96, :160], np.asarray(photo))
 
 
+def test_an_encoder_of_one_size_is_shown_squares_of_it_unasked():
+    seen = []
+    group = colours(seen, any_size=False)(side=448)
+    assert group(painting()).labels.shape == (24, 40)
+    assert seen == [(32, 32)]
+    assert (group.settings.side, group.settings.shape) == (32, "square")  # as results tell it
+
+
 def test_an_encoder_alone_needs_no_words():
     torch.manual_seed(0)
     group = open_grouper(
@@ -109,7 +120,7 @@ def test_an_encoder_alone_needs_no_words():
     own = Grouper(
         lambda images: tower(images).patches,
         BottomUp(Kmeans(3), side=32),
-        patch=8,
+        encoder=tower,
         device=torch.device("cpu"),
     )
     assert np.array_equal(own(painting()).labels, found.labels)

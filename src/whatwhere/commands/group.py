@@ -10,7 +10,7 @@ For every photo, grouped/NAME-groups.jpg shows its groups beside it, and grouped
 holds the number of the group at each pixel, from 0. The vectors of patches come from a model, or
 from an image encoder alone, since no words take part. Folders are searched for photos.
 
---set changes how it is done: side=640, shape=square (squashed, as some encoders need it),
+--set changes how it is done: side=640, shape=square (squashed to side x side),
 how.centred=neither or how.distance=euclid, and settings of the encoder, such as weights=FILE.
 """
 

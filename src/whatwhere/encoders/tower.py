@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from whatwhere.encoders.frozen import Frozen
-from whatwhere.records import ImageFeatures
+from whatwhere.records import ImageEncoder, ImageFeatures
 
 STATISTICS = {  # mean and spread of the pixels, in [0, 1], that a network was trained with
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
@@ -92,6 +92,15 @@ class ImageTower(nn.Module):
         if self.shrink > 1:
             images = F.avg_pool2d(images, self.shrink)
         return (images - self._mean) / self._std
+
+
+def takes_any_size(encoder: ImageEncoder) -> bool:
+    """Whether pictures may have other sizes than the one it was made for."""
+    try:
+        encoder.grid(2 * encoder.patch, 3 * encoder.patch)
+    except ValueError:
+        return False
+    return True
 
 
 def refuse_injection(inject: dict[int, Tensor] | None, *, because: str) -> None:

@@ -179,7 +179,7 @@ def _measure_groups(
         )
     group = of_model(segment, settings)
     scores = jaccard(lambda picture: group(picture).labels, benchmark, limit=limit)
-    return Measured(benchmark.name, scores, described(settings))
+    return Measured(benchmark.name, scores, described(group.settings))
 
 
 def _measure_maps(

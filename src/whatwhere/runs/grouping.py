@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from torch import Tensor
 
 import whatwhere.grouping
 from whatwhere import models
+from whatwhere.encoders.tower import takes_any_size
 from whatwhere.grouping.principal import Principal
 from whatwhere.recipes import bring, override
 from whatwhere.records import ImageEncoder, Sizes
@@ -38,7 +39,7 @@ class BottomUp:
     side    pixels of the short side that the photo is resized to; 0 keeps its size
     long    the most pixels of the long side, whatever that makes of the short one
     shape   kept: sides in proportion, to the nearest that divide into patches. square: squashed to
-            `side`, as encoders of one size need it
+            `side`. An encoder of one size is always shown squares of that size
     """
 
     how: Any = Principal()
@@ -57,7 +58,8 @@ class BottomUp:
 class Grouper:
     """`group(photo)`; a group's number says nothing, in particular not what it shows.
 
-    look   pictures in [0, 1] to patch vectors on a grid
+    look      pictures in [0, 1] to patch vectors on a grid
+    encoder   the image encoder behind them, which says what sizes it takes
     """
 
     def __init__(
@@ -67,10 +69,13 @@ class Grouper:
         ],
         settings: BottomUp,
         *,
-        patch: int,
+        encoder: ImageEncoder,
         device: torch.device,
     ):
-        self.look, self.settings, self.patch, self.device = look, settings, patch, device
+        if not takes_any_size(encoder):
+            settings = replace(settings, side=encoder.size, shape="square")
+        self.look, self.settings, self.device = look, settings, device
+        self.patch = encoder.patch
 
     @torch.no_grad()
     def __call__(self, photo: Photo) -> Segmentation:
@@ -124,7 +129,7 @@ def of_model(segment: Segmenter, settings: BottomUp) -> Grouper:
     return Grouper(
         look,
         settings,
-        patch=model.image_encoder.patch,
+        encoder=model.image_encoder,
         device=model.device,
     )
 
@@ -163,7 +168,7 @@ def open_grouper(
     assert isinstance(tower, torch.nn.Module)
     on = pick_device(device)
     tower = tower.eval().to(on)
-    return Grouper(lambda images: tower(images).patches, settings, patch=tower.patch, device=on)
+    return Grouper(lambda images: tower(images).patches, settings, encoder=tower, device=on)
 
 
 def find_how(name: str, overrides: Sequence[str] = ()) -> Any:

@@ -18,8 +18,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from whatwhere.concepts.names import parse_names
+from whatwhere.encoders.tower import takes_any_size
 from whatwhere.model import Model
-from whatwhere.records import ImageEncoder, Tokens
+from whatwhere.records import Tokens
 from whatwhere.segmenter import Segmenter
 from whatwhere.segmenter.reading import Reading
 
@@ -74,7 +75,7 @@ def image_side(model: Model, file: Path) -> None:
     """
     encoder = model.image_encoder
     batch, rows, cols = (torch.export.Dim(name) for name in ("batch", "rows", "cols"))
-    any_size = _takes_any_size(encoder)
+    any_size = takes_any_size(encoder)
     sizes = {2: encoder.patch * rows, 3: encoder.patch * cols} if any_size else {}
     made, other = (
         torch.rand(n, 3, *(encoder.patch * i for i in grid) if any_size else (encoder.size,) * 2)
@@ -208,21 +209,13 @@ def _write_names(model: Model, reading: Reading, names: str | Sequence[str], fol
     (folder / "names.json").write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
 
 
-def _takes_any_size(encoder: ImageEncoder) -> bool:
-    try:
-        encoder.grid(2 * encoder.patch, 3 * encoder.patch)
-    except ValueError:
-        return False
-    return True
-
-
 def _facts(model: Model, reading: Reading) -> dict[str, Any]:
     """What the page says of this model."""
     encoder = model.image_encoder
     patch, side = encoder.patch, encoder.size
     scale = f"{reading.side} / min(photo.size)" if reading.side else "1"
     size, accepts = f"({side}, {side})", f"{side} x {side}"
-    if _takes_any_size(encoder):
+    if takes_any_size(encoder):
         size = f"[max(round(n * {scale} / {patch}), 1) * {patch} for n in photo.size]"
         accepts = f"sides that {patch} divides"
     return {

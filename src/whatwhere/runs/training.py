@@ -369,11 +369,11 @@ def _fit_head(recipe: Recipe, model: Model, pairs: Pairs) -> None:
         _fit(recipe, model, pairs)
         kept.parent.mkdir(parents=True, exist_ok=True)
         aside = kept.with_suffix(f".{os.getpid()}")
-        save_file({k: v.cpu().contiguous() for k, v in model.head.state_dict().items()}, aside)
+        save_file({k: v.cpu().contiguous() for k, v in model.head.named_buffers()}, aside)
         aside.replace(kept)
     if world() > 1:
         dist.barrier()
-    model.head.load_state_dict(load_file(kept))
+    model.head.load_state_dict(load_file(kept), strict=False)
 
 
 @torch.no_grad()
