@@ -25,6 +25,13 @@ SMALL = Timm(
 )
 
 
+ROTARY = [  # places are told to every block; the second has four registers
+    Timm("eva02_tiny_patch14_224", frozen=False, patch_drop=0.7),
+    Timm("vit_tiny_patch16_dinov3_qkvb", frozen=False, patch_drop=0.7),
+]
+GROUPED = PatchEmbedding(width=8, patch=4, size=16, patch_drop=0.7)
+
+
 def built(settings) -> Any:
     torch.manual_seed(0)
     return settings.build(Sizes(pretrained=False)).train()
@@ -78,22 +85,20 @@ def test_a_vit_sees_the_patches_that_are_left_in_their_places():
     assert_close(found.cls, expected[:, 0], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "settings", [SMALL, PatchEmbedding(width=8, patch=4, size=16, patch_drop=0.7)]
-)
+@pytest.mark.parametrize("settings", [SMALL, GROUPED, *ROTARY])
 def test_nothing_is_dropped_outside_training(settings):
-    encoder, images = built(settings), torch.rand(2, 3, 20, 12)
+    encoder = built(settings)
+    images = torch.rand(2, 3, 5 * encoder.patch, 3 * encoder.patch)
     whole = built(replace(settings, patch_drop=0.0))
     assert encoder(images).patches.shape[1:3] == (1, 4)
     assert_close(encoder.eval()(images).patches, whole(images).patches)
     assert not encoder(images).sampled
 
 
-@pytest.mark.parametrize(
-    "settings", [SMALL, PatchEmbedding(width=8, patch=4, size=16, patch_drop=0.7)]
-)
+@pytest.mark.parametrize("settings", [SMALL, GROUPED, *ROTARY])
 def test_the_seed_of_a_step_decides_which_are_dropped(settings):
-    encoder, images = built(settings), torch.rand(2, 3, 20, 12)
+    encoder = built(settings)
+    images = torch.rand(2, 3, 5 * encoder.patch, 3 * encoder.patch)
     drawn = []
     for seed in (5, 5, 6):
         torch.manual_seed(seed)
@@ -106,6 +111,35 @@ def test_all_weights_learn_from_what_is_left():
     found = encoder(torch.rand(2, 3, 20, 12))
     (found.patches * torch.randn_like(found.patches)).sum().backward()
     assert all(weight.grad is not None for weight in encoder.parameters())
+
+
+@pytest.mark.parametrize("settings", ROTARY)
+def test_rotary_positions_go_with_the_patches_that_are_left(settings):
+    """As if the other patches were hidden from attention, in each picture others."""
+    encoder = built(settings)
+    model, prefix = encoder.network.model, encoder.network.model.num_prefix_tokens
+    drawn = []
+    model.patch_drop.register_forward_hook(lambda _, given, made: drawn.append(made[1]))
+    images = torch.rand(2, 3, 5 * encoder.patch, 3 * encoder.patch)
+    found = encoder(images)
+    (left,) = drawn
+    assert found.sampled and found.patches.shape[1:3] == (1, 4) and left.shape == (2, 4)
+    model.patch_drop = None
+    seen = torch.zeros(2, prefix + 15, dtype=torch.bool)
+    seen[:, :prefix] = True
+    seen.scatter_(1, left + prefix, True)
+    patches, own = encoder.eval().network.model.forward_intermediates(
+        encoder.normalized(images),
+        indices=1,
+        norm=True,
+        output_fmt="NLC",
+        intermediates_only=True,
+        return_prefix_tokens=True,
+        attn_mask=seen[:, None, None],
+    )[0]
+    expected = patches.gather(1, left[..., None].expand(-1, -1, patches.shape[2]))
+    assert_close(found.patches[:, 0], expected, rtol=1e-4, atol=1e-5)
+    assert_close(found.cls, own[:, 0], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("how", ["max", "mean"])
@@ -150,7 +184,7 @@ def test_a_part_that_needs_places_refuses():
         (replace(SMALL, patch_drop=-0.1), "a share from 0"),
         (replace(SMALL, frozen=True), "does nothing to a frozen encoder"),
         (PatchEmbedding(frozen=True, patch_drop=0.5), "does nothing to a frozen encoder"),
-        (Timm("convnext_atto", frozen=False, patch_drop=0.5), "ConvNeXt is no plain ViT"),
+        (Timm("convnext_atto", frozen=False, patch_drop=0.5), "ConvNeXt cannot lose patches; take"),
     ],
 )
 def test_what_cannot_be_dropped_is_an_error(settings, said):

@@ -67,10 +67,11 @@ class Timm:
     `whole` is what stands for the whole picture: the class token, if the model has one, or the mean
     of the patches as they leave the network, before any head (SimZSS's `use_gap`).
 
-    For plain ViTs only: `vit` gives them other sizes than the name has. `patch_drop` is the share
-    of patches that each picture loses in training, once they know their places; the features are
-    then one row of those that are left. `positions` says how their table is resampled to the grid
-    of the picture: bicubic and antialiased, or as DINO does.
+    For ViTs only, plain or of EVA's family: `patch_drop` is the share of patches that each picture
+    loses in training, once they know their places; the features are then one row of those that are
+    left. For plain ViTs only: `vit` gives them other sizes than the name has, and `positions` says
+    how their table is resampled to the grid of the picture: bicubic and antialiased, or as DINO
+    does.
     """
 
     name: str = "vit_small_patch14_reg4_dinov2.lvd142m"
@@ -157,13 +158,12 @@ def tower(
     model.prune_intermediate_layers([layer], prune_norm=not norm, prune_head=True)
     if isinstance(model, VisionTransformer):
         trunk = _PlainVit(model, whole, drop=patch_drop, positions=positions)
-    elif patch_drop or positions != "antialiased":
+    elif positions != "antialiased":
         raise ValueError(
-            f"{type(model).__name__} is no plain ViT, so it takes image.patch_drop=0 and "
-            "image.positions=antialiased only"
+            f"{type(model).__name__} is no plain ViT, so it takes image.positions=antialiased only"
         )
     else:
-        trunk = _AnyModel(model, layer=layer, norm=norm, whole=whole)
+        trunk = _AnyModel(model, layer=layer, norm=norm, whole=whole, drop=patch_drop)
     return ImageTower(
         trunk,
         mean=tuple(mean),
@@ -236,9 +236,11 @@ class _PlainVit(nn.Module):
 class _AnyModel(nn.Module):
     """A model of another family through the interface that timm gives to all of them."""
 
-    def __init__(self, model: Any, *, layer: int, norm: bool, whole: Whole):
+    def __init__(self, model: Any, *, layer: int, norm: bool, whole: Whole, drop: float):
         super().__init__()
-        self.model, self.whole = model, whole
+        self.model, self.whole, self.drop = model, whole, drop
+        if drop:
+            _drop_within(model, drop)
         self.options = {"indices": [layer], "norm": norm, "intermediates_only": True}
         # timm returns prefix tokens only where it is asked to, and not every family can be asked.
         asks = inspect.signature(model.forward_intermediates).parameters
@@ -254,10 +256,31 @@ class _AnyModel(nn.Module):
         inject: dict[int, Tensor] | None = None,
     ) -> ImageFeatures:
         refuse_injection(inject, because=f"{type(self.model).__name__} has no plain token sequence")
-        (found,) = self.model.forward_intermediates(pixels, **self.options)
-        maps, prefix = found if self.has_cls else (found, None)
-        patches = rearrange(maps, "batch width rows cols -> batch rows cols width")
-        return _features(patches, None if prefix is None else prefix[:, 0], self.whole)
+        sampled = self.training and self.drop > 0
+        (found,) = self.model.forward_intermediates(
+            pixels, output_fmt="NLC" if sampled else "NCHW", **self.options
+        )
+        seen, prefix = found if self.has_cls else (found, None)
+        pattern = "batch cols width" if sampled else "batch width rows cols"
+        patches = rearrange(seen, f"{pattern} -> batch {'1' if sampled else 'rows'} cols width")
+        cls = None if prefix is None else prefix[:, 0]
+        return _features(patches, cls, self.whole, sampled=sampled)
+
+
+def _drop_within(model: Any, drop: float) -> None:
+    """Let the model drop patches itself, for where they are is also told to its every block.
+
+    EVA-02, DINOv3, Perception Encoder and others of their family, with rotary positions.
+    """
+    from timm.layers import PatchDropoutWithIndices
+    from timm.models.eva import Eva
+
+    if not isinstance(model, Eva):
+        raise ValueError(
+            f"{type(model).__name__} cannot lose patches; take a plain ViT or one of EVA's family "
+            "(DINOv3 among them), or image.patch_drop=0"
+        )
+    model.patch_drop = PatchDropoutWithIndices(drop, num_prefix_tokens=model.num_prefix_tokens)
 
 
 def _features(
