@@ -1,5 +1,7 @@
 """A run that begins with what another one learned."""
 
+import re
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -52,10 +54,12 @@ def test_one_that_was_stopped_ends_as_if_left_alone(tmp_path):
     assert outcome(run) == outcome(tmp_path / "whole")
 
 
-def test_the_tokens_kept_are_those_of_the_other(tmp_path):
+def test_the_tokens_kept_are_those_of_the_other_and_words_without_are_told(tmp_path, capsys):
     run_training(small("text.kept=20"), out=tmp_path / "first", watch=quietly)
     other = small("text.kept=20", "captions.first=500", *STILL)
     run_training(other, out=tmp_path / "second", start=tmp_path / "first", watch=quietly)
+    told = capsys.readouterr().err
+    assert re.search(r"\d+ words of these captions are not among those .* not learned: \w+, ", told)
     kept = [weights(tmp_path / run)["model.text_encoder.kept_ids"] for run in ("first", "second")]
     assert torch.equal(*kept)
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -87,6 +88,8 @@ def run_training(
             checkpoints.read_weights(checkpoints.newest(run), step)
         elif start is not None and not resume:
             checkpoints.read_start(checkpoints.newest(models.find(start)), step)
+            if rank() == 0:
+                _tell_unknown(step.model, halves.train)
         elif not resume:
             _fit_text(recipe, step.model, halves.train)
             if step.model.head.pictures:
@@ -132,6 +135,7 @@ def run_training(
                 names,
                 overlap=known,
                 captions=captions,
+                start=None if start is None else str(start),
                 pictures=pairs.digest(),
                 prompts=_drawn_from(recipe),
             ),
@@ -350,6 +354,19 @@ def _fit_text(recipe: Recipe, model: Model, pairs: Pairs) -> None:
     model.text_encoder.fit(chain(captions(), Prompts(recipe.reading.prompts).frames))
 
 
+def _tell_unknown(model: Model, pairs: Pairs) -> None:
+    """Words that these captions cannot teach, because the model to start from keeps others."""
+    captions = [caption for sample in pairs for caption in sample.captions]
+    words = Counter(chain.from_iterable(model.text_encoder.unknown(captions)))
+    if words:
+        some = ", ".join(word for word, _ in words.most_common(5))
+        print(
+            f"{len(words)} words of these captions are not among those that this model keeps, and "
+            f"are not learned: {some}{', ...' if len(words) > 5 else ''}",
+            file=sys.stderr,
+        )
+
+
 def _fit_head(recipe: Recipe, model: Model, pairs: Pairs) -> None:
     """The head fitted to training pictures; a fit is kept beside the features that it makes.
 
@@ -369,11 +386,11 @@ def _fit_head(recipe: Recipe, model: Model, pairs: Pairs) -> None:
         _fit(recipe, model, pairs)
         kept.parent.mkdir(parents=True, exist_ok=True)
         aside = kept.with_suffix(f".{os.getpid()}")
-        save_file({k: v.cpu().contiguous() for k, v in model.head.named_buffers()}, aside)
+        save_file({k: v.cpu().contiguous() for k, v in model.head.state_dict().items()}, aside)
         aside.replace(kept)
     if world() > 1:
         dist.barrier()
-    model.head.load_state_dict(load_file(kept), strict=False)
+    model.head.load_state_dict(load_file(kept))
 
 
 @torch.no_grad()
