@@ -11,7 +11,16 @@ import pytest
 import whatwhere
 
 ROOT = Path(whatwhere.__file__).parent
-BASE = {"records", "parallel", "projection", "transforms", "pictures", "weights", "class_lists"}
+BASE = {
+    "records",
+    "parallel",
+    "projection",
+    "class_attention",
+    "transforms",
+    "pictures",
+    "weights",
+    "class_lists",
+}
 PARTS = {
     "captions",
     "concepts",

@@ -29,7 +29,6 @@ from whatwhere.segmenter import Segmenter
 from whatwhere.segmenter.reading import Background, Reading
 
 CONV = "whatwhere.encoders.conv:Conv"
-FACTS = {"mean": (0.5,) * 3, "std": (0.5,) * 3, "size": 32, "width": 3, "frozen": False}
 
 
 def colours(seen=None, patch=4, any_size=True):
@@ -41,7 +40,17 @@ def colours(seen=None, patch=4, any_size=True):
         return torch.nn.functional.avg_pool2d(images, patch).permute(0, 2, 3, 1)
 
     settings = BottomUp(Kmeans(3), side=0)
-    encoder = ImageTower(torch.nn.Identity(), patch=patch, any_size=any_size, **FACTS)
+    grey = (0.5, 0.5, 0.5)
+    encoder = ImageTower(
+        torch.nn.Identity(),
+        mean=grey,
+        std=grey,
+        patch=patch,
+        size=32,
+        width=3,
+        frozen=False,
+        any_size=any_size,
+    )
     return lambda **more: Grouper(
         look, replace(settings, **more), encoder=encoder, device=torch.device("cpu")
     )

@@ -9,7 +9,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from whatwhere.encoders.class_attention import ClassAttention
+from whatwhere.class_attention import ClassAttention
 from whatwhere.encoders.tower import STATISTICS, ImageTower, refuse_injection
 from whatwhere.records import ImageFeatures, Sizes
 from whatwhere.weights import read, under

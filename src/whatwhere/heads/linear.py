@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from whatwhere.encoders.class_attention import ClassAttention
+from whatwhere.class_attention import ClassAttention
 from whatwhere.records import ImageFeatures, Sizes
 
 

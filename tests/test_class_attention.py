@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch.testing import assert_close
 
-from whatwhere.encoders.class_attention import ClassAttention
+from whatwhere.class_attention import ClassAttention
 from whatwhere.encoders.conv import Conv
 from whatwhere.records import Sizes
 
