@@ -75,6 +75,7 @@ def run_training(
     """
     run = Path(out)
     refuse_mixing(recipe, run, resume)
+    begin = None if start is None else checkpoints.newest(models.find(start))
     with processes(recipe.training.device):
         pairs = _pairs(recipe, captions, kind)
         if resume:
@@ -82,12 +83,12 @@ def run_training(
         halves = split(pairs, held_out=recipe.held_out, seed=0)
         bank = _bank(recipe, halves.train, run if resume else None)
         concepts = 0 if bank is None else len(bank)
-        step = build(recipe, concepts=concepts, pretrained=start is None)
+        step = build(recipe, concepts=concepts, pretrained=begin is None)
         step.to(pick_device(recipe.training.device))
         if resume and recipe.caching.folder:  # features are those of the run's own weights
             checkpoints.read_weights(checkpoints.newest(run), step)
-        elif start is not None and not resume:
-            checkpoints.read_start(checkpoints.newest(models.find(start)), step)
+        elif begin is not None and not resume:
+            checkpoints.read_start(begin, step)
             if rank() == 0:
                 _tell_unknown(step.model, halves.train)
         elif not resume:
