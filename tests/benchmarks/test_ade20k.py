@@ -1,9 +1,8 @@
 """ADEChallengeData2016 in small."""
 
 import pytest
-from official import published
 
-from benchmarks.official import mask, no_word_twice, photo, score
+from benchmarks.official import mask, no_word_twice, photo, published, score
 from whatwhere.benchmarks import Benchmark, ade20k
 
 

@@ -1,9 +1,8 @@
 """Cityscapes in small: as cityscapesscripts leaves it, and as the archive comes."""
 
 import pytest
-from official import published
 
-from benchmarks.official import mask, no_word_twice, photo, score
+from benchmarks.official import mask, no_word_twice, photo, published, score
 from whatwhere.benchmarks import Benchmark, cityscapes
 
 KEYS = ("frankfurt_000000_000294", "lindau_000001_000019")

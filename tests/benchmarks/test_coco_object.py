@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-from official import published
 
-from benchmarks.official import mask, no_word_twice, photo, score
+from benchmarks.official import mask, no_word_twice, photo, published, score
 from whatwhere.benchmarks import Benchmark, coco_object
 
 STORED = [[0, 12, 89, 91], [181, 255, 10, 10]]

@@ -1,9 +1,8 @@
 """COCO 2017 in small, as its archives come and as mmsegmentation arranges it."""
 
 import pytest
-from official import published
 
-from benchmarks.official import mask, no_word_twice, photo, score
+from benchmarks.official import mask, no_word_twice, photo, published, score
 from whatwhere.benchmarks import Benchmark, coco_stuff
 
 STORED = [[0, 12, 89, 91], [181, 255, 10, 10]]

@@ -1,9 +1,8 @@
 """PASCAL Context in small, as mmsegmentation's script leaves it in VOCdevkit/VOC2010."""
 
 import pytest
-from official import published
 
-from benchmarks.official import mask, no_word_twice, photo, score
+from benchmarks.official import mask, no_word_twice, photo, published, score
 from whatwhere.benchmarks import Benchmark, context, context59
 
 MASK = [[0, 1, 59, 255], [3, 0, 59, 255]]

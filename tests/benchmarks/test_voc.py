@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from official import published
 from PIL import Image
 
+from benchmarks.official import published
 from whatwhere.benchmarks import Benchmark, voc, voc20
 from whatwhere.benchmarks.score import evaluate
 

@@ -1,6 +1,7 @@
 """A run that begins with what another one learned."""
 
 import re
+import shutil
 
 import pytest
 import torch
@@ -50,8 +51,10 @@ def test_one_that_was_stopped_ends_as_if_left_alone(tmp_path):
     run = tmp_path / "stopped"
     with pytest.raises(KeyboardInterrupt):
         run_training(recipe, out=run, start=start, watch=stop_at(3, ctrl_c))
-    run_training(recipe, out=run, start=start, resume=True, watch=quietly)
+    shutil.rmtree(start)  # all of it is in the run
+    run_training(recipe, out=run, resume=True, watch=quietly)
     assert outcome(run) == outcome(tmp_path / "whole")
+    assert checkpoints.read_about(checkpoints.newest(run))["start"] == str(start)
 
 
 def test_the_tokens_kept_are_those_of_the_other_and_words_without_are_told(tmp_path, capsys):

@@ -261,10 +261,11 @@ class _AnyModel(nn.Module):
             pixels, output_fmt="NLC" if sampled else "NCHW", **self.options
         )
         seen, prefix = found if self.has_cls else (found, None)
-        pattern = "batch cols width" if sampled else "batch width rows cols"
-        patches = rearrange(seen, f"{pattern} -> batch {'1' if sampled else 'rows'} cols width")
         cls = None if prefix is None else prefix[:, 0]
-        return _features(patches, cls, self.whole, sampled=sampled)
+        if sampled:
+            return _features(seen[:, None], cls, self.whole, sampled=True)
+        patches = rearrange(seen, "batch width rows cols -> batch rows cols width")
+        return _features(patches, cls, self.whole)
 
 
 def _drop_within(model: Any, drop: float) -> None:

@@ -68,6 +68,7 @@ def run_training(
 
     `start` is a trained model (an embedded one, the folder of a run or of a checkpoint) whose
     weights this run begins with; the tokens that a small text encoder keeps are then that model's.
+    A resumed run needs neither that model nor the files that its encoders began with.
 
     `watch(segmenter, step)` is called before the first step, at every validation and at the end;
     what it returns is logged. Retrieval is measured beside it, if any pictures are held out.
@@ -75,7 +76,9 @@ def run_training(
     """
     run = Path(out)
     refuse_mixing(recipe, run, resume)
-    begin = None if start is None else checkpoints.newest(models.find(start))
+    if resume:
+        start = checkpoints.read_about(checkpoints.newest(run)).get("start")
+    begin = None if resume or start is None else checkpoints.newest(models.find(start))
     with processes(recipe.training.device):
         pairs = _pairs(recipe, captions, kind)
         if resume:
@@ -83,11 +86,11 @@ def run_training(
         halves = split(pairs, held_out=recipe.held_out, seed=0)
         bank = _bank(recipe, halves.train, run if resume else None)
         concepts = 0 if bank is None else len(bank)
-        step = build(recipe, concepts=concepts, pretrained=begin is None)
+        step = build(recipe, concepts=concepts, pretrained=begin is None and not resume)
         step.to(pick_device(recipe.training.device))
         if resume and recipe.caching.folder:  # features are those of the run's own weights
             checkpoints.read_weights(checkpoints.newest(run), step)
-        elif begin is not None and not resume:
+        elif begin is not None:
             checkpoints.read_start(begin, step)
             if rank() == 0:
                 _tell_unknown(step.model, halves.train)
