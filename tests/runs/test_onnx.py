@@ -108,12 +108,13 @@ def test_a_folder_holds_both_sides_the_names_and_a_page(exported):
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("side", [0, 64])
+@pytest.mark.parametrize(("side", "presence"), [(0, 0), (64, 0), (64, 0.2)])
 def test_the_code_of_the_page_labels_a_photo_as_the_segmenter_does(
-    side, exported, tmp_path, monkeypatch
+    side, presence, exported, tmp_path, monkeypatch
 ):
     model, folder = exported
-    reading = override(small(), [f"reading.side={side}", "reading.window=0"]).reading
+    settings = [f"reading.side={side}", "reading.window=0", f"reading.presence={presence}"]
+    reading = override(small(), settings).reading
     (code,) = re.findall(r"```python\n(.*?)```", onnx.page(model, reading), re.DOTALL)
     here = tmp_path / "here"
     shutil.copytree(folder, here)

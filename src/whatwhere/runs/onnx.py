@@ -22,6 +22,7 @@ from whatwhere.encoders.tower import takes_any_size
 from whatwhere.model import Model
 from whatwhere.records import Tokens
 from whatwhere.segmenter import Segmenter
+from whatwhere.segmenter.presence import BEST
 from whatwhere.segmenter.reading import Reading
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
@@ -222,7 +223,18 @@ def _facts(model: Model, reading: Reading) -> dict[str, Any]:
         "size": size,
         "accepts": accepts,
         "patch": patch,
+        "presence": _presence(reading.presence),
         "dim": len(model.similarity.readout.caption_mean),
         "prompts": reading.prompts,
         "context": model.text_encoder.tokenizer.context,
     }
+
+
+def _presence(weight: float) -> str:
+    """Lines of the page's code, for names that must fit some place well; none if they need not."""
+    if not weight:
+        return ""
+    return f"""places = max(round({BEST} * maps[0].size), 1)
+best = np.sort(maps.reshape(len(maps), -1))[:, -places:].mean(axis=1)
+maps -= {weight:g} * (best.max() - best)[:, None, None]
+"""

@@ -26,6 +26,7 @@ from whatwhere.model import Model
 from whatwhere.records import EncodedImages, to
 from whatwhere.segmenter.guided import guided
 from whatwhere.segmenter.photos import Photo, read_photo
+from whatwhere.segmenter.presence import presence
 from whatwhere.segmenter.reading import BACKGROUND, Background, Reading
 from whatwhere.segmenter.regions import name_regions
 from whatwhere.segmenter.segmentation import Segmentation
@@ -209,7 +210,7 @@ class Segmenter:
         Where the reading has the background rule "region", its scores come last.
         """
         seen, vectors = self._settled(self._see(pixels), vectors, None, self.reading.background)
-        return self._place(seen, vectors, full)
+        return self._place(seen, vectors, full, self._absence(seen, vectors))
 
     def _settled(
         self,
@@ -263,8 +264,9 @@ class Segmenter:
         if self.reading.regions is not None:
             owner = torch.arange(len(vectors), device=owner.device)
         chunk = min(self.reading.chunk, SCORES // (full[0] * full[1]))
+        absence = self._absence(seen, vectors)
         for first, last, rows in _chunks(owner, chunk):
-            scores = self._place(seen, vectors[rows], full)
+            scores = self._place(seen, vectors[rows], full, absence[:, rows])
             some = _best_synonym(scores, owner[rows] - first, last - first)
             top, which = some.max(dim=0)
             label = torch.where(top > best, which + first, label)
@@ -294,8 +296,26 @@ class Segmenter:
         encoded = [self.model.encode_images(some) for some in batches]
         return _Seen(places, encoded, pixels.to(self.device))
 
+    def _absence(
+        self, seen: _Seen, vectors: Float[Tensor, "vectors dim"]
+    ) -> Float[Tensor, "windows vectors"]:
+        """What each vector loses in each window for fitting no place of it as well as the best."""
+        if not self.reading.presence:
+            return torch.zeros(len(seen.places), len(vectors), device=self.device)
+        dense, chunk = self.model.similarity.readout.dense, self.reading.chunk
+        found = [
+            torch.cat([presence(dense(some, part)) for part in vectors.split(chunk)], dim=1)
+            for some in seen.encoded
+        ]
+        shown = torch.cat(found)
+        return self.reading.presence * (shown.amax(dim=1, keepdim=True) - shown)
+
     def _place(
-        self, seen: _Seen, vectors: Float[Tensor, "vectors dim"], full: tuple[int, int]
+        self,
+        seen: _Seen,
+        vectors: Float[Tensor, "vectors dim"],
+        full: tuple[int, int],
+        absence: Float[Tensor, "windows vectors"],
     ) -> Float[Tensor, "vectors height width"]:
         """Window scores, brought to the window's pixels, averaged where windows overlap, resized.
 
@@ -306,8 +326,8 @@ class Segmenter:
         hits = torch.zeros(seen.size, device=self.device)
         dense = self.model.similarity.readout.dense
         maps = (one for some in seen.encoded for one in dense(some, vectors))
-        for place, scores in zip(seen.places, maps, strict=True):
-            place.add(scores, canvas, hits)
+        for place, scores, lost in zip(seen.places, maps, absence, strict=True):
+            place.add(scores - lost[:, None, None], canvas, hits)
         canvas /= hits
         if self.reading.guide:
             canvas = guided(canvas, seen.pixels, radius=self.reading.guide)

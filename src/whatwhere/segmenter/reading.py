@@ -72,6 +72,9 @@ class Reading:
     stride      pixels between windows
     guide       pixels, of the resized picture, within which scores follow its colours, so that
                 outlines lie on edges (the guided filter); 0 leaves scores as they are
+    presence    a name that fits the places of a window that it fits best less well than another
+                fits its own loses so many times the difference, all over the window: what is
+                nowhere for sure is not scattered over a picture of something else
     resize      bicubic: Pillow's, which averages what it shrinks. bilinear: four neighbours and no
                 more, as OpenCV's, with which TCL's protocol and most published numbers were read
     prompts     set of captions that a name is put into, whose vectors are averaged
@@ -86,6 +89,7 @@ class Reading:
     window: int = 448
     stride: int = 224
     guide: int = 0
+    presence: float = 0.0
     resize: Resize = "bicubic"
     prompts: Prompting = "photo"
     background: Background = Background()
@@ -100,6 +104,13 @@ class Reading:
                 raise ValueError(
                     f"reading.{name}={getattr(self, name)}; take a whole number from {limit} on"
                 )
+        if self.presence < 0:
+            raise ValueError(f"reading.presence={self.presence:g}; take a number from 0 on")
+        if self.presence and self.regions is not None:
+            raise ValueError(
+                "reading.regions keeps the names that fit a photo best by a rule of its own; set "
+                "reading.presence=0"
+            )
         if self.scale <= 0:
             raise ValueError(f"reading.scale={self.scale:g}; take a number above 0")
         for name, choices in (("resize", get_args(Resize)), ("prompts", get_args(Prompting))):
