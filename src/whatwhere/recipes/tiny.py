@@ -14,7 +14,7 @@ Two CPU cores train it within two hours, in runs that go on with --resume if the
     whatwhere train tiny --captions CAPTIONS --out runs/tiny \\
         --set image.weights=runs/last/image.safetensors
     whatwhere calibrate runs/tiny --captions CAPTIONS --out tiny \\
-        --set image.stride=8 image.shrink=2 similarity.context=0.5 similarity.smooth=3
+        --set image.stride=8 image.shrink=2 similarity.smooth=3 reading.presence=1
 
 The captions of the shipped weights were put together by experiments/tiny_captions.py; a folder of
 your own will do. What those weights saw, and what they can and cannot do: models/tiny/README.md.
