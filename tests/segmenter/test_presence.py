@@ -11,7 +11,6 @@ from whatwhere.segmenter.presence import presence
 from whatwhere.segmenter.reading import Reading, Regions
 
 NAMES = ["red", "c0", "c1|c2", "c3", "c4"]
-HALVES = replace(SMALL, window=16, stride=16)
 
 
 def test_presence_is_the_mean_over_the_best_three_percent_of_places():
@@ -58,7 +57,9 @@ def test_what_is_nowhere_for_sure_gets_nothing():
 def test_every_window_says_for_itself_what_it_shows():
     pixels = pale_red()
     pixels[:8, 16:24] = 255  # the right half shows white for sure
-    labels = segmenter(replace(HALVES, presence=1.0))(pixels, "red, white").labels
+    labels = segmenter(replace(SMALL, window=16, stride=16, presence=1.0))(
+        pixels, "red, white"
+    ).labels
     assert (labels[:, :16] == 0).all()
     assert (labels[1:7, 17:23] == 1).all()
 

@@ -320,14 +320,17 @@ class Segmenter:
         """Window scores, brought to the window's pixels, averaged where windows overlap, resized.
 
         The order of TCL's protocol (mmsegmentation's slide inference): upsample, add, divide by
-        the number of windows, resize to the photo. A guide acts before the last step.
+        the number of windows, resize to the photo. Absence is taken off before the first step, a
+        guide acts before the last.
         """
         canvas = torch.zeros(len(vectors), *seen.size, device=self.device)
         hits = torch.zeros(seen.size, device=self.device)
         dense = self.model.similarity.readout.dense
         maps = (one for some in seen.encoded for one in dense(some, vectors))
         for place, scores, lost in zip(seen.places, maps, absence, strict=True):
-            place.add(scores - lost[:, None, None], canvas, hits)
+            if self.reading.presence:  # maps of regions are large: not for nothing
+                scores = scores - lost[:, None, None]
+            place.add(scores, canvas, hits)
         canvas /= hits
         if self.reading.guide:
             canvas = guided(canvas, seen.pixels, radius=self.reading.guide)

@@ -13,9 +13,7 @@ from torch import Tensor
 BEST = 0.03  # part of the places: 6 of 14 x 14, as many as training holds a concept against
 
 
-def presence(
-    scores: Float[Tensor, "batch names rows cols"],
-) -> Float[Tensor, "batch names"]:
+def presence(scores: Float[Tensor, "batch names rows cols"]) -> Float[Tensor, "batch names"]:
     """Each name's mean score at the places that it fits best."""
     places = scores.flatten(2)
     return places.topk(max(round(BEST * places.shape[2]), 1), dim=2).values.mean(dim=2)
