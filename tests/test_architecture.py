@@ -14,6 +14,7 @@ ROOT = Path(whatwhere.__file__).parent
 BASE = {
     "records",
     "parallel",
+    "memory",
     "projection",
     "class_attention",
     "transforms",

@@ -31,6 +31,7 @@ from whatwhere.concepts.overlap import overlaps
 from whatwhere.concepts.prompts import Prompts
 from whatwhere.encoders.clip_tokens import ClipTokens
 from whatwhere.model import Model
+from whatwhere.memory import keep_freed
 from whatwhere.parallel import rank, world
 from whatwhere.recipes import Pretraining, Recipe, to_json
 from whatwhere.records import Batch, ImageFeatures
@@ -219,7 +220,8 @@ def _deciding(recipe: dict) -> dict:
 
 @contextmanager
 def processes(device: str):
-    """Join the other processes when started by torchrun."""
+    """Join the other processes when started by torchrun; memory that steps free is kept."""
+    keep_freed()
     several = dist.is_torchelastic_launched() and not dist.is_initialized()
     if several:
         cuda = pick_device(device).type == "cuda"
