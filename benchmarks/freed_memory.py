@@ -2,9 +2,9 @@
 
 python benchmarks/freed_memory.py [--repeats 5] [--threads 1]
 
-Work: a training step of MobileNetV2 from end to end (32 pictures of 128 x 128, random pixels), and a
-pass without gradients over the same. Keeping cannot be undone, so each way runs in a process of its
-own, taking turns; medians over the processes of each one's median of 5.
+Work: a training step of MobileNetV2 from end to end (32 pictures of 128 x 128, random pixels), and
+a pass without gradients over the same. Keeping cannot be undone, so each way runs in a process of
+its own, taking turns; medians over the processes of each one's median of 5.
 """
 
 from __future__ import annotations

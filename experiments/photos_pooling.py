@@ -32,7 +32,6 @@ from experiments.repeats import Found, once, tell, tell_spread
 from whatwhere import models, recipes
 from whatwhere.benchmarks import bsds
 from whatwhere.benchmarks.score import ENOUGH
-from whatwhere.encoders.compact import Compact
 from whatwhere.objectives.contrastive import Contrastive
 from whatwhere.pooling.patches import PatchPool
 from whatwhere.recipes import Recipe
@@ -52,7 +51,7 @@ def frozen(how: Pooling, seed: int, cache: Path) -> Recipe:
     usual = recipes.load("tiny")
     return replace(
         usual,
-        image=Compact(weights=str(models.find("tiny") / "model.safetensors")),
+        image=replace(usual.image, weights=str(models.find("tiny") / "model.safetensors")),
         head=replace(usual.head, cls=how == "cls"),
         pool=PatchPool(how=how),
         objectives=(Contrastive(),),
@@ -68,7 +67,9 @@ def trained(before: Recipe) -> Recipe:
     return replace(
         before,
         image=replace(before.image, frozen=False),
-        batching=replace(before.batching, batch=64, size=(160, 160), crop=(0.7, 1.0)),
+        batching=replace(
+            before.batching, batch=64, size=(160, 160), crop=(0.7, 1.0), window=(1.0, 1.0)
+        ),
         caching=replace(before.caching, folder=None),
         training=replace(before.training, steps=150, lr=3e-4),
     )

@@ -77,6 +77,11 @@ class PackedFeatures:
     patches: Packed
     cls: Packed | None = None
 
+    def window(self, rows: slice, cols: slice) -> PackedFeatures:
+        """Those of some patches. What a CLS token saw is not taken back."""
+        numbers, unit = (some[:, rows, cols] for some in (self.patches.numbers, self.patches.unit))
+        return PackedFeatures(Packed(numbers, unit), self.cls)
+
     def unpack(self) -> ImageFeatures:
         return ImageFeatures(self.patches.unpack(), None if self.cls is None else self.cls.unpack())
 

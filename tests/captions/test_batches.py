@@ -11,7 +11,8 @@ from PIL import Image
 from plain import NAMES, Pieces, find_names, pairs_of, same, shown, texts_of
 
 from whatwhere.captions.batches import Batches, Batching, align
-from whatwhere.records import ImageFeatures, Span, Tokens
+from whatwhere.captions.cached import pack
+from whatwhere.records import PackedFeatures, Span, Tokens
 
 SETTINGS = Batching(batch=4, size=(6, 8), crop=(0.5, 1.0))
 
@@ -174,7 +175,7 @@ class Cached:
 
     def __getitem__(self, rows):
         values = torch.tensor(rows, dtype=torch.float32)
-        return ImageFeatures(values[:, None, None, None].expand(-1, 2, 3, 5))
+        return PackedFeatures(pack(values[:, None, None, None].expand(-1, 2, 3, 5), "bf16"))
 
 
 def test_cached_features_take_the_place_of_pictures(tmp_path):
@@ -184,7 +185,7 @@ def test_cached_features_take_the_place_of_pictures(tmp_path):
     for step in range(2):
         batch = here[step].batch
         assert batch.images is None
-        rows = batch.features.patches[:, 0, 0, 0].long().tolist()
+        rows = batch.features.unpack().patches[:, 0, 0, 0].long().tolist()
         assert [i for i, _ in texts_of(batch.tokens, pairs)] == rows
         met += rows
     assert sorted(met) == [0, 1, 3, 4, 5, 6, 7, 8]

@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from plain import Pieces, pairs_of, same
 from whatwhere.captions import cached
 from whatwhere.captions.batches import Batches, Batching
 from whatwhere.captions.cached import CachedFeatures, Caching, cache_features, pack
-from whatwhere.records import ImageFeatures
+from whatwhere.records import ImageFeatures, Packed, PackedFeatures
 
 SIZE = (6, 8)
 
@@ -257,3 +258,76 @@ def test_any_number_of_pictures_fills_shards(tmp_path_factory, count):
     found = cache(folder, pairs_of(folder, count))
     assert len(found) == count
     assert found[range(count)].unpack().patches.shape == (count, 3, 4, 7)
+
+
+WINDOW = Batching(batch=4, window=(0.5, 1.0))
+
+
+class Noise:
+    """Features of five pictures of which no two places are alike."""
+
+    broken: ClassVar[list] = []
+
+    def __init__(self):
+        draw = torch.Generator().manual_seed(0)
+        self.patches = pack(torch.randn(5, 6, 8, 7, generator=draw), "bf16")
+        self.cls = pack(torch.randn(5, 7, generator=draw), "bf16")
+
+    def __len__(self):
+        return 5
+
+    def __getitem__(self, rows):
+        some = (Packed(x.numbers[rows], x.unit[rows]) for x in (self.patches, self.cls))
+        return PackedFeatures(*some)
+
+
+def windowed(tmp_path, window=WINDOW.window, *, seed=3):
+    pairs, chosen = pairs_of(tmp_path, 5), replace(WINDOW, window=window)
+    tokens, noise = Pieces(), Noise()
+    return Batches(pairs, chosen, tokenizer=tokens, find_phrases=None, seed=seed, features=noise)
+
+
+def unpacked(prepared):
+    return prepared.batch.features.unpack()
+
+
+def test_a_step_sees_one_window_of_all_its_maps(tmp_path):
+    """Found again in the whole maps; sides from half of them to all; another in another step."""
+    whole, cut = windowed(tmp_path, (1.0, 1.0)), windowed(tmp_path)
+    met = set()
+    for step in range(60):
+        maps, part = unpacked(whole[step]), unpacked(cut[step])
+        assert maps.patches.shape == (4, 6, 8, 7)
+        assert torch.equal(part.cls, maps.cls)
+        rows, cols = part.patches.shape[1:3]
+        windows = maps.patches.unfold(1, rows, 1).unfold(2, cols, 1).permute(1, 2, 0, 4, 5, 3)
+        places = (windows == part.patches).flatten(2).all(dim=2).nonzero().tolist()
+        assert len(places) == 1
+        met.add((rows, cols, *places[0]))
+    assert {rows for rows, *_ in met} == {3, 4, 5, 6}
+    assert {cols for _, cols, *_ in met} == {4, 5, 6, 7, 8}
+    assert {top for rows, _, top, _ in met if rows == 3} == {0, 1, 2, 3}
+
+
+def test_a_steps_window_follows_from_seed_and_step(tmp_path):
+    one, again, other = windowed(tmp_path), windowed(tmp_path), windowed(tmp_path, seed=4)
+    for step in (2, 0):
+        assert same(one[step], again[step])
+
+    def shapes(here):
+        return [unpacked(here[step]).patches.shape for step in range(6)]
+
+    assert shapes(one) != shapes(other)
+
+
+def test_a_window_is_never_without_places(tmp_path):
+    for step in range(20):
+        patches = unpacked(windowed(tmp_path, (0.01, 0.02))[step]).patches
+        assert patches.shape == (4, 1, 1, 7)
+
+
+def test_a_window_needs_a_cache_and_two_shares(tmp_path):
+    with pytest.raises(ValueError, match=r"is for cached features; set caching\.folder, or"):
+        Batches(pairs_of(tmp_path, 5), WINDOW, tokenizer=Pieces(), find_phrases=None, seed=0)
+    with pytest.raises(ValueError, match=r"batching\.window=\(0\.5,2\); take two shares"):
+        Batching(window=(0.5, 2.0))

@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
-from whatwhere.encoders.mobilenet_v2 import MobileNetV2, SameConv
+from whatwhere.encoders.mobilenet_v2 import MobileNetV2, SameConv, _Halving
 from whatwhere.records import ImageEncoder, Sizes
 from whatwhere.transforms import to_tensor
 
@@ -117,3 +117,88 @@ def test_no_file_is_read_for_a_checkpoint():
 def test_a_frozen_network_without_weights_is_refused():
     with pytest.raises(ValueError, match=r"shows noise; set image\.weights=FILE"):
         MobileNetV2().build(Sizes())
+
+
+WIDE = (2, 8)
+
+
+@pytest.mark.parametrize("stride", [8, 16, 32])
+def test_layers_that_are_wider_inside_have_the_same_widths_and_grids(stride):
+    plain, wide = (MobileNetV2(stride=stride, expand=e).build(RANDOM) for e in ((1, 6), WIDE))
+    pixels = torch.rand(1, 3, 64, 96)
+    found, wanted = (tower.network.stage_maps(pixels) for tower in (wide, plain))
+    assert [maps.shape for maps in found] == [maps.shape for maps in wanted]
+    assert found[-1].shape == (1, 1280, 64 // stride, 96 // stride)
+    inside = [block.conv[1][0].out_channels for block in wide.network.stages[1:4]]
+    assert inside == [2 * 32, 8 * 16, 8 * 24]
+
+
+def test_a_file_of_a_wider_network_brings_all_weights_and_fits_no_other(tmp_path):
+    torch.manual_seed(0)
+    state = MobileNetV2(expand=WIDE).build(RANDOM).network.state_dict()
+    path = tmp_path / "image.safetensors"
+    save_file({name: tensor.contiguous() for name, tensor in state.items()}, path)
+    found = MobileNetV2(weights=str(path), expand=WIDE).build(Sizes()).network.state_dict()
+    assert found.keys() == state.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in state.items())
+    with pytest.raises(ValueError, match="features") as error:
+        MobileNetV2(weights=str(path)).build(Sizes())
+    assert "\n" not in str(error.value)
+
+
+def test_a_shrunk_picture_is_the_mean_of_its_pixels_on_the_same_grid_of_patches():
+    torch.manual_seed(0)
+    plain, shrunk = (MobileNetV2(stride=s, shrink=k).build(RANDOM) for s, k in ((16, 1), (8, 2)))
+    finer = MobileNetV2(stride=8).build(RANDOM)
+    finer.load_state_dict(shrunk.state_dict())
+    images = torch.rand(1, 3, 64, 96)
+    assert shrunk.grid(64, 96) == plain.grid(64, 96) == (4, 6)
+    means = images.unfold(2, 2, 2).unfold(3, 2, 2).mean(dim=(-1, -2))
+    assert_close(shrunk(images).patches, finer(means).patches)
+
+
+@pytest.mark.parametrize("setting", [{"shrink": 0}, {"expand": (0, 6)}])
+def test_sizes_below_one_are_refused(setting):
+    with pytest.raises(ValueError, match="take whole numbers of 1 or more"):
+        MobileNetV2(**setting).build(RANDOM)
+
+
+@pytest.mark.parametrize("size", [(9, 9), (9, 12), (10, 11)])
+def test_the_way_back_of_a_halving_convolution_is_the_librarys(size):
+    torch.manual_seed(0)
+    maps = torch.randn(2, 5, *size, dtype=torch.double, requires_grad=True)
+    kernel = torch.randn(5, 1, 3, 3, dtype=torch.double, requires_grad=True)
+    expected = F.conv2d(maps, kernel, stride=2, groups=5)
+    found = _Halving.apply(maps, kernel)
+    assert_close(found, expected)
+    grad = torch.randn_like(expected)
+    own = torch.autograd.grad(found, (maps, kernel), grad)
+    assert_close(own, torch.autograd.grad(expected, (maps, kernel), grad))
+
+
+def test_bfloat16_halves_the_grid_by_that_way_back_and_gives_full_gradients():
+    torch.manual_seed(0)
+    conv = SameConv(8, 8, 3, stride=2, groups=8, bias=False)
+    maps = torch.randn(2, 8, 10, 12, requires_grad=True)
+    exact = torch.autograd.grad(conv(maps).square().sum(), (maps, conv.weight))
+    with torch.autocast("cpu", torch.bfloat16):
+        halved = conv(maps)
+    assert halved.dtype == torch.bfloat16 and "Halving" in type(halved.grad_fn).__name__
+    found = torch.autograd.grad(halved.float().square().sum(), (maps, conv.weight))
+    for rough, wanted in zip(found, exact, strict=True):
+        assert rough.dtype == torch.float32
+        assert_close(rough, wanted, rtol=0.05, atol=0.05 * wanted.abs().max().item())
+
+
+@pytest.mark.parametrize("norms", ["learned", "fixed"])
+def test_fixed_norms_train_their_weights_and_not_their_statistics(norms):
+    torch.manual_seed(0)
+    tower = MobileNetV2(norms=norms, frozen=False).build(Sizes())
+    images = torch.rand(2, 3, 32, 64)
+    usual = tower.eval()(images).patches
+    before = {name: value.clone() for name, value in tower.named_buffers()}
+    found = tower.train()(images).patches
+    found.sum().backward()
+    kept = all(torch.equal(before[name], value) for name, value in tower.named_buffers())
+    assert torch.equal(found, usual) == kept == (norms == "fixed")
+    assert all(weight.grad is not None for weight in tower.parameters())

@@ -49,11 +49,14 @@ class Batching:
               "joined": an epoch shows every picture once, with all its captions as one text, in
               another order each time: what one caption leaves out, another mentions.
     crop      share of the picture's area that a random crop keeps; (1, 1) takes the centre.
+    window    shares of the rows and of the columns of cached features that a step sees: one random
+              window, the same for all pictures of the batch. What a crop is to pictures.
     """
 
     batch: int = 256
     size: tuple[int, int] = (224, 224)  # height, width in pixels
     crop: tuple[float, float] = (0.9, 1.0)
+    window: tuple[float, float] = (1.0, 1.0)
     mirror: bool = False
     captions: Literal["sampled", "each", "joined"] = "sampled"
     workers: int = 0  # processes that prepare batches beside the training
@@ -64,8 +67,12 @@ class Batching:
                 f"batching.batch={self.batch}, size={self.size}, workers={self.workers}; take a "
                 "batch and sizes of 1 or more, workers of 0 or more"
             )
-        if not 0 < self.crop[0] <= self.crop[1] <= 1:
-            raise ValueError(f"batching.crop={self.crop}; take two shares, as in (0.9,1.0)")
+        for name in ("crop", "window"):
+            least, most = getattr(self, name)
+            if not 0 < least <= most <= 1:
+                raise ValueError(
+                    f"batching.{name}=({least:g},{most:g}); take two shares, as in (0.9,1.0)"
+                )
 
 
 @dataclass(frozen=True)
@@ -96,6 +103,11 @@ class Batches(Dataset):
             raise ValueError(
                 f"a batch of {settings.batch} does not divide among {world} processes; "
                 f"use batching.batch={settings.batch // world * world or world}"
+            )
+        if features is None and settings.window != (1.0, 1.0):
+            raise ValueError(
+                f"batching.window={settings.window} is for cached features; set caching.folder, or "
+                "batching.window=(1,1) and batching.crop"
             )
         self.pairs, self.settings, self.seed = pairs, settings, seed
         self.tokenizer, self.find_phrases, self.features = tokenizer, find_phrases, features
@@ -143,7 +155,7 @@ class Batches(Dataset):
         batch = Batch(
             tokens=tokens,
             images=torch.stack(pictures) if self.features is None else None,
-            features=None if self.features is None else self.features[rows],
+            features=None if self.features is None else self._window(self.features[rows], index),
             phrases=None
             if self.find_phrases is None
             else align([self.find_phrases(text) for text in texts], tokens),
@@ -152,6 +164,18 @@ class Batches(Dataset):
             else self.tokenizer([self.tokenizer.clean(text) for text in prompts]),
         )
         return Prepared(batch, tuple(broken))
+
+    def _window(self, features: PackedFeatures, index: int) -> PackedFeatures:
+        """What step `index` sees of them; the same in all processes."""
+        draw = np.random.default_rng((self.seed, index, 0))
+        least, most = self.settings.window
+        sides = []
+        for places in features.patches.unit.shape[1:]:
+            few, many = (max(1, round(share * places)) for share in (least, most))
+            side = int(draw.integers(few, many + 1))
+            start = int(draw.integers(places - side + 1))
+            sides.append(slice(start, start + side))
+        return features.window(*sides)
 
     def _text(self, captions: Sequence[str], column: int, draw: np.random.Generator) -> str:
         """The caption of this column, or what the settings make of all of them."""

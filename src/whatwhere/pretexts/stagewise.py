@@ -105,8 +105,8 @@ class StagewisePretext(nn.Module):
             count = len(stages) if isinstance(stages, nn.ModuleList) else "no"
             raise ValueError(
                 f"the image encoder has {count} stages to teach and the teacher "
-                f"{len(self.widths)}; set image=whatwhere.encoders.compact:Compact, whose stages "
-                "are MobileNetV2's"
+                f"{len(self.widths)}; set image=whatwhere.encoders.mobilenet_v2:MobileNetV2 with "
+                "image.expand=(2,8), whose stages are as wide as the teacher's"
             )
         return stages
 

@@ -84,4 +84,6 @@ class Standard(nn.Module):
         return (maps - mean[:, None, None]) / self.spread()[:, None, None]
 
     def spread(self) -> Float[Tensor, " channels"]:
-        return (self.square - self.mean.square()).clamp(min=0).sqrt() + 1e-3
+        """At least a tenth of the usual one: some channels of trained networks never change."""
+        spread = (self.square - self.mean.square()).clamp(min=0).sqrt()
+        return spread.clamp(min=spread.median().item() / 10) + 1e-3

@@ -30,8 +30,8 @@ from whatwhere.concepts.bank import Bank
 from whatwhere.concepts.overlap import overlaps
 from whatwhere.concepts.prompts import Prompts
 from whatwhere.encoders.clip_tokens import ClipTokens
-from whatwhere.model import Model
 from whatwhere.memory import keep_freed
+from whatwhere.model import Model
 from whatwhere.parallel import rank, world
 from whatwhere.recipes import Pretraining, Recipe, to_json
 from whatwhere.records import Batch, ImageFeatures
@@ -346,7 +346,8 @@ def _held_out(
         lost = {row for row, _ in features.broken}
         half = replace(half, samples=tuple(s for s in half if rows[s.key] not in lost))
     batch = max(min(200, len(half)), 1)
-    plain = {"batch": batch, "captions": "sampled", "crop": (1.0, 1.0), "mirror": False}
+    whole = (1.0, 1.0)
+    plain = {"batch": batch, "captions": "sampled", "mirror": False, "crop": whole, "window": whole}
     return _batches(recipe, model, half, pairs, features, None, workers=0, **plain)
 
 
