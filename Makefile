@@ -7,7 +7,7 @@ check:  ## everything that must hold before a change lands
 	uv run ruff format --check
 	uv run ruff check
 	uv run ty check
-	uv run pytest
+	uv run pytest -n auto
 
 docs:  ## examples in docstrings run, and what documents point to is there
 	uv run pytest src tests/test_docs.py

@@ -68,7 +68,7 @@ def trained(before: Recipe) -> Recipe:
         before,
         image=replace(before.image, frozen=False),
         batching=replace(
-            before.batching, batch=64, size=(160, 160), crop=(0.7, 1.0), window=(1.0, 1.0)
+            before.batching, batch=64, size=(160, 160), crop=(0.7, 1.0), feature_crop=(1.0, 1.0)
         ),
         caching=replace(before.caching, folder=None),
         training=replace(before.training, steps=150, lr=3e-4),

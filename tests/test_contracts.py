@@ -326,7 +326,13 @@ def test_a_recipe_builds_without_any_file_and_takes_a_step(name, t5_tokenizer):
     step.model.text_encoder.fit([WORLD.captions(0)[0]])
     batches = Batches(
         Scenes(WORLD, count=8),
-        replace(recipe.batching, batch=4, size=(2 * encoder.patch, 3 * encoder.patch), workers=0),
+        replace(
+            recipe.batching,
+            batch=4,
+            size=(2 * encoder.patch, 3 * encoder.patch),
+            feature_crop=(1.0, 1.0),  # of cached features, and there are none
+            workers=0,
+        ),
         tokenizer=step.model.text_encoder.tokenizer,
         find_phrases=None if bank is None else bank.matcher(),
         draw_prompts=recipe.extra_prompts,

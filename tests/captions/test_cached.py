@@ -260,7 +260,7 @@ def test_any_number_of_pictures_fills_shards(tmp_path_factory, count):
     assert found[range(count)].unpack().patches.shape == (count, 3, 4, 7)
 
 
-WINDOW = Batching(batch=4, window=(0.5, 1.0))
+CROP = Batching(batch=4, feature_crop=(0.5, 1.0))
 
 
 class Noise:
@@ -281,8 +281,8 @@ class Noise:
         return PackedFeatures(*some)
 
 
-def windowed(tmp_path, window=WINDOW.window, *, seed=3):
-    pairs, chosen = pairs_of(tmp_path, 5), replace(WINDOW, window=window)
+def cropped(tmp_path, shares=CROP.feature_crop, *, seed=3):
+    pairs, chosen = pairs_of(tmp_path, 5), replace(CROP, feature_crop=shares)
     tokens, noise = Pieces(), Noise()
     return Batches(pairs, chosen, tokenizer=tokens, find_phrases=None, seed=seed, features=noise)
 
@@ -293,7 +293,7 @@ def unpacked(prepared):
 
 def test_a_step_sees_one_window_of_all_its_maps(tmp_path):
     """Found again in the whole maps; sides from half of them to all; another in another step."""
-    whole, cut = windowed(tmp_path, (1.0, 1.0)), windowed(tmp_path)
+    whole, cut = cropped(tmp_path, (1.0, 1.0)), cropped(tmp_path)
     met = set()
     for step in range(60):
         maps, part = unpacked(whole[step]), unpacked(cut[step])
@@ -310,7 +310,7 @@ def test_a_step_sees_one_window_of_all_its_maps(tmp_path):
 
 
 def test_a_steps_window_follows_from_seed_and_step(tmp_path):
-    one, again, other = windowed(tmp_path), windowed(tmp_path), windowed(tmp_path, seed=4)
+    one, again, other = cropped(tmp_path), cropped(tmp_path), cropped(tmp_path, seed=4)
     for step in (2, 0):
         assert same(one[step], again[step])
 
@@ -322,12 +322,12 @@ def test_a_steps_window_follows_from_seed_and_step(tmp_path):
 
 def test_a_window_is_never_without_places(tmp_path):
     for step in range(20):
-        patches = unpacked(windowed(tmp_path, (0.01, 0.02))[step]).patches
+        patches = unpacked(cropped(tmp_path, (0.01, 0.02))[step]).patches
         assert patches.shape == (4, 1, 1, 7)
 
 
 def test_a_window_needs_a_cache_and_two_shares(tmp_path):
-    with pytest.raises(ValueError, match=r"is for cached features; set caching\.folder, or"):
-        Batches(pairs_of(tmp_path, 5), WINDOW, tokenizer=Pieces(), find_phrases=None, seed=0)
-    with pytest.raises(ValueError, match=r"batching\.window=\(0\.5,2\); take two shares"):
-        Batching(window=(0.5, 2.0))
+    with pytest.raises(ValueError, match=r"is for cached features; set "):
+        Batches(pairs_of(tmp_path, 5), CROP, tokenizer=Pieces(), find_phrases=None, seed=0)
+    with pytest.raises(ValueError, match=r"batching\.feature_crop=\(0\.5,2\); take two shares"):
+        Batching(feature_crop=(0.5, 2.0))

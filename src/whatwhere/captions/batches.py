@@ -49,14 +49,14 @@ class Batching:
               "joined": an epoch shows every picture once, with all its captions as one text, in
               another order each time: what one caption leaves out, another mentions.
     crop      share of the picture's area that a random crop keeps; (1, 1) takes the centre.
-    window    shares of the rows and of the columns of cached features that a step sees: one random
-              window, the same for all pictures of the batch. What a crop is to pictures.
+    feature_crop  what `crop` is behind a cache: shares of the rows and of the columns of patches
+              that a step sees, in one random window that is the same for the whole batch.
     """
 
     batch: int = 256
     size: tuple[int, int] = (224, 224)  # height, width in pixels
     crop: tuple[float, float] = (0.9, 1.0)
-    window: tuple[float, float] = (1.0, 1.0)
+    feature_crop: tuple[float, float] = (1.0, 1.0)
     mirror: bool = False
     captions: Literal["sampled", "each", "joined"] = "sampled"
     workers: int = 0  # processes that prepare batches beside the training
@@ -67,7 +67,7 @@ class Batching:
                 f"batching.batch={self.batch}, size={self.size}, workers={self.workers}; take a "
                 "batch and sizes of 1 or more, workers of 0 or more"
             )
-        for name in ("crop", "window"):
+        for name in ("crop", "feature_crop"):
             least, most = getattr(self, name)
             if not 0 < least <= most <= 1:
                 raise ValueError(
@@ -104,10 +104,10 @@ class Batches(Dataset):
                 f"a batch of {settings.batch} does not divide among {world} processes; "
                 f"use batching.batch={settings.batch // world * world or world}"
             )
-        if features is None and settings.window != (1.0, 1.0):
+        if features is None and settings.feature_crop != (1.0, 1.0):
             raise ValueError(
-                f"batching.window={settings.window} is for cached features; set caching.folder, or "
-                "batching.window=(1,1) and batching.crop"
+                f"batching.feature_crop={settings.feature_crop} is for cached features; set "
+                "caching.folder, or batching.feature_crop=(1,1) and batching.crop"
             )
         self.pairs, self.settings, self.seed = pairs, settings, seed
         self.tokenizer, self.find_phrases, self.features = tokenizer, find_phrases, features
@@ -155,7 +155,7 @@ class Batches(Dataset):
         batch = Batch(
             tokens=tokens,
             images=torch.stack(pictures) if self.features is None else None,
-            features=None if self.features is None else self._window(self.features[rows], index),
+            features=None if self.features is None else self._crop(self.features[rows], index),
             phrases=None
             if self.find_phrases is None
             else align([self.find_phrases(text) for text in texts], tokens),
@@ -165,10 +165,10 @@ class Batches(Dataset):
         )
         return Prepared(batch, tuple(broken))
 
-    def _window(self, features: PackedFeatures, index: int) -> PackedFeatures:
+    def _crop(self, features: PackedFeatures, index: int) -> PackedFeatures:
         """What step `index` sees of them; the same in all processes."""
         draw = np.random.default_rng((self.seed, index, 0))
-        least, most = self.settings.window
+        least, most = self.settings.feature_crop
         sides = []
         for places in features.patches.unit.shape[1:]:
             few, many = (max(1, round(share * places)) for share in (least, most))

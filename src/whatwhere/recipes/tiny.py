@@ -69,7 +69,7 @@ recipe = Recipe(
     text=ClipText(width=256, layers=0, heads=4, context=77, pool="words", kept=8192),
     objectives=(Contrastive(), ConceptPresence()),
     concepts=Concepts(most=1000, least=5, synonyms=True),
-    batching=Batching(batch=128, crop=(1.0, 1.0), window=(0.5, 1.0), captions="joined"),
+    batching=Batching(batch=128, crop=(1.0, 1.0), feature_crop=(0.5, 1.0), captions="joined"),
     caching=Caching(folder="cache"),
     training=Training(steps=600, lr=2e-3, weight_decay=0.1, validate_every=200),
     reading=Reading(prompts="name"),

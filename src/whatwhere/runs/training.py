@@ -347,8 +347,8 @@ def _held_out(
         half = replace(half, samples=tuple(s for s in half if rows[s.key] not in lost))
     batch = max(min(200, len(half)), 1)
     whole = (1.0, 1.0)
-    plain = {"batch": batch, "captions": "sampled", "mirror": False, "crop": whole, "window": whole}
-    return _batches(recipe, model, half, pairs, features, None, workers=0, **plain)
+    plain = {"captions": "sampled", "mirror": False, "crop": whole, "feature_crop": whole}
+    return _batches(recipe, model, half, pairs, features, None, workers=0, batch=batch, **plain)
 
 
 def _fit_text(recipe: Recipe, model: Model, pairs: Pairs) -> None:
