@@ -74,7 +74,7 @@ def test_the_readme_begins_with_the_two_commands():
     blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert [block.strip() for block in blocks[:2]] == [
         "pip install uv && uv run whatwhere demo",
-        "uv run pytest",
+        "uv run pytest -n auto",
     ]
 
 

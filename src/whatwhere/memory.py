@@ -10,8 +10,8 @@ def keep_freed() -> None:
     """From now on this process keeps memory that it frees; nothing where malloc has no such way.
 
     The GNU C library gives large tensors back to the system at once, which hands the same memory
-    out again page by page, each cleared first. On two CPU cores that is half the time of a
-    training step (`benchmarks/freed_memory.py`).
+    out again page by page, each cleared first. On a CPU that is a fifth to a half of the
+    time of a training step (`benchmarks/freed_memory.py`).
     """
     if not sys.platform.startswith("linux"):
         return

@@ -27,9 +27,9 @@ class Stagewise:
     with the teacher's features as hints on the way (FitNets, arXiv 1412.6550). First the one, then
     the other.
 
-    Features are standardised channel by channel with mean and spread over the first batches; those
-    of the last stage, which are never negative, are only scaled. Each stage's loss is a mean
-    square, so about 1 before anything is learned.
+    A student learns the teacher's features as they are, so that what the teacher adds to its input
+    the student can add too. Each stage's loss is the mean square of what is missing, channel by
+    channel against the spread over the first batches: 1 for who knows only the channels' means.
 
     teacher   settings of a frozen image encoder with stages of the student's widths and grids
     hints     weight of every stage but the last, which alone is read in the end
@@ -64,10 +64,7 @@ class StagewisePretext(nn.Module):
         with torch.no_grad():
             maps = teacher.network.stage_maps(torch.zeros(1, 3, teacher.size, teacher.size))
         self.widths = [some.shape[1] for some in maps]
-        ends = [width == self.widths[-1] for width in self.widths]
-        self.standards = nn.ModuleList(
-            Standard(width, centred=not last) for width, last in zip(self.widths, ends, strict=True)
-        )
+        self.standards = nn.ModuleList(Standard(width) for width in self.widths)
         # In tuples, so that no checkpoint holds the teacher's weights.
         self._teacher, self._classifier = (teacher,), classifier
 
@@ -77,25 +74,23 @@ class StagewisePretext(nn.Module):
         targets = self._targets(look.pictures)
         fed = encoder.normalized(look.pictures)
         losses = []
-        for stage, target in zip(stages, targets, strict=True):
+        standards: Any = self.standards
+        for stage, target, standard in zip(stages, targets, standards, strict=True):
             found = stage(fed)
             if found.shape != target.shape:
                 raise ValueError(
                     f"a stage gives {tuple(found.shape[1:])} (channels, rows, columns) and the "
                     f"teacher's {tuple(target.shape[1:])}; set the same stride for both"
                 )
-            losses.append(F.mse_loss(found.float(), target))
+            wanted = standard(target)
+            losses.append(F.mse_loss(standard.scaled(found.float()), wanted))
             fed = target if self.settings.feed == "teacher" else found
         report = {f"stage_{i}": loss.detach() for i, loss in enumerate(losses)}
         loss = losses[-1] + self.settings.hints * torch.stack(losses[:-1]).sum()
         terms = {"stagewise": self.settings.weight * loss}
         if self._classifier is not None:
-            standard: Any = self.standards[-1]
-            spread = standard.spread()[:, None, None]
-            kernel, bias = (tensor.to(spread.device) for tensor in self._classifier)
-            apart = class_divergence(
-                found.float() * spread, targets[-1] * spread, kernel=kernel, bias=bias
-            )
+            kernel, bias = (tensor.to(found.device) for tensor in self._classifier)
+            apart = class_divergence(found.float(), targets[-1], kernel=kernel, bias=bias)
             terms["classes"] = self.settings.classes * apart
         return Losses(terms, report)
 
@@ -116,7 +111,7 @@ class StagewisePretext(nn.Module):
     ) -> list[Float[Tensor, "batch_views channels rows cols"]]:
         teacher: Any = self._teacher[0].to(pictures.device)
         maps = teacher.network.stage_maps(teacher.normalized(pictures))
-        return [standard(some.float()) for standard, some in zip(self.standards, maps, strict=True)]
+        return [some.float() for some in maps]
 
 
 def class_divergence(

@@ -60,9 +60,8 @@ class Standard(nn.Module):
     mean: Float[Tensor, " channels"]
     square: Float[Tensor, " channels"]
 
-    def __init__(self, channels: int, *, centred: bool):
+    def __init__(self, channels: int):
         super().__init__()
-        self.centred = centred
         self.register_buffer("seen", torch.zeros(()))
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("square", torch.zeros(channels))
@@ -80,8 +79,7 @@ class Standard(nn.Module):
         self, maps: Float[Tensor, "batch channels rows cols"]
     ) -> Float[Tensor, "batch channels rows cols"]:
         """Brought to the scale of what was seen, and not itself counted in."""
-        mean = self.mean if self.centred else torch.zeros_like(self.mean)
-        return (maps - mean[:, None, None]) / self.spread()[:, None, None]
+        return (maps - self.mean[:, None, None]) / self.spread()[:, None, None]
 
     def spread(self) -> Float[Tensor, " channels"]:
         """At least a tenth of the usual one: some channels of trained networks never change."""

@@ -64,7 +64,7 @@ class TilesPretext(nn.Module):
     def __init__(self, settings: Tiles, teacher: Any, classifier: tuple[Tensor, Tensor] | None):
         super().__init__()
         self.settings = settings
-        self.standard = Standard(teacher.width, centred=True)
+        self.standard = Standard(teacher.width)
         # In tuples, so that no checkpoint holds the teacher's weights.
         self._teacher, self._classifier = (teacher,), classifier
 
