@@ -327,7 +327,7 @@ def test_a_window_is_never_without_places(tmp_path):
 
 
 def test_a_window_needs_a_cache_and_two_shares(tmp_path):
-    with pytest.raises(ValueError, match=r"is for cached features; set "):
+    with pytest.raises(ValueError, match=r"is for cached features; set caching\.folder, or"):
         Batches(pairs_of(tmp_path, 5), CROP, tokenizer=Pieces(), find_phrases=None, seed=0)
     with pytest.raises(ValueError, match=r"batching\.feature_crop=\(0\.5,2\); take two shares"):
         Batching(feature_crop=(0.5, 2.0))

@@ -60,13 +60,24 @@ def test_padding_is_that_of_a_slow_loop(size, dilation, stride):
     assert_close(found, expected)
 
 
-def test_dilation_fills_the_gaps_of_the_coarse_grid():
+WIDE = (2, 8)
+
+
+@pytest.mark.parametrize("expand", [(1, 6), WIDE])
+@pytest.mark.parametrize("stride", [8, 16])
+def test_dilation_fills_the_gaps_of_the_coarse_grid(stride, expand):
     torch.manual_seed(0)
-    coarse, fine = (MobileNetV2(stride=s, layers=(14,)).build(RANDOM) for s in (32, 16))
+    coarse, fine = (
+        MobileNetV2(stride=s, layers=(14,), expand=expand).build(RANDOM).double()
+        for s in (32, stride)
+    )
     fine.load_state_dict(coarse.state_dict())
-    images = torch.rand(1, 3, 96, 160)
-    # At even sizes a "SAME" stride of 2 looks at the odd places.
-    assert_close(fine(images).patches[:, 1::2, 1::2], coarse(images).patches)
+    images = torch.rand(1, 3, 96, 160, dtype=torch.double)
+    step = 32 // stride
+    found, wanted = fine(images).patches, coarse(images).patches
+    # At even sizes a "SAME" stride of 2 looks at the odd places, so two of them at every fourth.
+    assert_close(found[:, step - 1 :: step, step - 1 :: step], wanted)
+    assert not torch.allclose(found[:, ::step, ::step], wanted, rtol=0.1, atol=0)
 
 
 def test_layers_stand_side_by_side_on_one_grid():
@@ -117,9 +128,6 @@ def test_no_file_is_read_for_a_checkpoint():
 def test_a_frozen_network_without_weights_is_refused():
     with pytest.raises(ValueError, match=r"shows noise; set image\.weights=FILE"):
         MobileNetV2().build(Sizes())
-
-
-WIDE = (2, 8)
 
 
 @pytest.mark.parametrize("stride", [8, 16, 32])

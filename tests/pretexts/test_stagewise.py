@@ -15,7 +15,7 @@ from whatwhere.encoders.conv import Conv
 from whatwhere.encoders.mobilenet_v2 import MobileNetV2
 from whatwhere.encoders.tower import ImageTower
 from whatwhere.pretexts.stagewise import Stagewise, class_divergence
-from whatwhere.pretexts.teachers import SEEN
+from whatwhere.pretexts.teachers import SEEN, Standard
 from whatwhere.recipes import Pretraining, load, override
 from whatwhere.records import ImageFeatures, Look, Sizes, Views
 from whatwhere.runs.pretraining import run_pretraining
@@ -139,6 +139,16 @@ def test_the_first_batches_say_what_mean_and_spread_are():
         expected.append(((taught(later, stage) / spread) ** 2).mean())
         assert losses.report[f"stage_{stage}"].item() == pytest.approx(expected[-1], rel=1e-3)
     assert losses.total.item() == pytest.approx(0.5 * sum(expected), rel=1e-3)
+
+
+def test_a_channel_that_never_changes_does_not_outweigh_the_others():
+    standard = Standard(3).train()
+    maps = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    maps[:, 1] = 5.0
+    standard(maps)
+    usual = standard.spread().median().item()
+    assert standard.spread()[1].item() == pytest.approx(usual / 10, rel=0.02)
+    assert standard.scaled(maps + usual)[:, 1].abs().max() < 11
 
 
 @pytest.mark.parametrize(("feed", "reached"), [("teacher", False), ("own", True)])

@@ -15,6 +15,7 @@ from whatwhere import __version__
 from whatwhere.captions.batches import Pairs
 from whatwhere.captions.samples import FilePart, Sample, Skipped
 from whatwhere.curation.files import digest
+from whatwhere.memory import keep_freed
 from whatwhere.objectives.together import Together
 from whatwhere.parallel import rank, world
 from whatwhere.pretraining import Learner, ViewBatches
@@ -49,6 +50,7 @@ def run_pretraining(
             f"{run} looked at other photos than these {len(photos)}; give the same --photos, or "
             "choose another --out"
         )
+    keep_freed()
     with processes(recipe.training.device):
         pictures = _pictures(recipe, photos)
         step = build(recipe)

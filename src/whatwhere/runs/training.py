@@ -80,6 +80,7 @@ def run_training(
     if resume:
         start = checkpoints.read_about(checkpoints.newest(run)).get("start")
     begin = None if resume or start is None else checkpoints.newest(models.find(start))
+    keep_freed()
     with processes(recipe.training.device):
         pairs = _pairs(recipe, captions, kind)
         if resume:
@@ -220,8 +221,7 @@ def _deciding(recipe: dict) -> dict:
 
 @contextmanager
 def processes(device: str):
-    """Join the other processes when started by torchrun; memory that steps free is kept."""
-    keep_freed()
+    """Join the other processes when started by torchrun."""
     several = dist.is_torchelastic_launched() and not dist.is_initialized()
     if several:
         cuda = pick_device(device).type == "cuda"
