@@ -166,16 +166,19 @@ def test_only_the_whole_centre_is_the_same_in_every_epoch(tmp_path, crop, views)
 
 
 class Cached:
-    """Features that name their row; row 2 could not be opened."""
+    """Features that name their row and their view; row 2 could not be opened."""
 
     broken = ((2, "empty file"),)
+
+    def __init__(self, views=1):
+        self.views = views
 
     def __len__(self):
         return 9
 
-    def __getitem__(self, rows):
-        values = torch.tensor(rows, dtype=torch.float32)
-        return PackedFeatures(pack(values[:, None, None, None].expand(-1, 2, 3, 5), "bf16"))
+    def seen(self, rows, views):
+        values = torch.tensor([rows, views], dtype=torch.float32).T
+        return PackedFeatures(pack(values[:, None, None].expand(-1, 2, 3, -1), "bf16"))
 
 
 def test_cached_features_take_the_place_of_pictures(tmp_path):
@@ -189,6 +192,22 @@ def test_cached_features_take_the_place_of_pictures(tmp_path):
         assert [i for i, _ in texts_of(batch.tokens, pairs)] == rows
         met += rows
     assert sorted(met) == [0, 1, 3, 4, 5, 6, 7, 8]
+
+
+def test_a_step_sees_one_view_of_each_cached_picture(tmp_path):
+    pairs = pairs_of(tmp_path, 9)
+    kept = Cached(views=3)
+    here, again = batches(pairs, features=kept), batches(pairs, features=kept)
+    plain = batches(pairs, replace(SETTINGS, crop=(1.0, 1.0)), features=kept)
+
+    def views(some, step):
+        return some[step].batch.features.unpack().patches[:, 0, 0, 1].tolist()
+
+    met = [views(here, step) for step in range(12)]
+    assert met == [views(again, step) for step in range(12)]
+    assert {view for step in met for view in step} == {0, 1, 2}
+    assert any(len(set(step)) > 1 for step in met), "each picture draws its own"
+    assert not any(any(views(plain, step)) for step in range(12)), "and the centre is the first"
 
 
 def test_without_a_matcher_there_are_no_phrases(tmp_path):

@@ -18,6 +18,7 @@ from whatwhere.captions import cached
 from whatwhere.captions.batches import Batches, Batching
 from whatwhere.captions.cached import CachedFeatures, Caching, cache_features, pack
 from whatwhere.records import ImageFeatures, Packed, PackedFeatures
+from whatwhere.transforms import random_crop, to_tensor
 
 SIZE = (6, 8)
 
@@ -137,7 +138,7 @@ def test_only_a_lost_shard_is_computed_again(tmp_path, lost):
     pairs = pairs_of(tmp_path, 10)
     one = cache(tmp_path, pairs)
     exact = one[range(10)]
-    shard = one.folder / "shard-00001"
+    shard = one.folders[0] / "shard-00001"
     for file in shard.iterdir():
         if lost == "shard" or file.stem == lost or (lost == "patches" and "sums" in file.stem):
             file.unlink()
@@ -152,7 +153,7 @@ def test_only_a_lost_shard_is_computed_again(tmp_path, lost):
 def test_a_flipped_byte_is_found(tmp_path):
     found = cache(tmp_path, pairs_of(tmp_path, 10))
     found.check()
-    file = found.folder / "shard-00002" / "patches.npy"
+    file = found.folders[0] / "shard-00002" / "patches.npy"
     data = bytearray(file.read_bytes())
     data[-1] ^= 1
     file.write_bytes(data)
@@ -163,14 +164,14 @@ def test_a_flipped_byte_is_found(tmp_path):
 @pytest.mark.parametrize("name", ["cls.npy", "broken.json"])
 def test_a_missing_file_is_found(tmp_path, name):
     found = cache(tmp_path, pairs_of(tmp_path, 10))
-    (found.folder / "shard-00000" / name).unlink()
+    (found.folders[0] / "shard-00000" / name).unlink()
     with pytest.raises(ValueError, match="shard-00000"):
         found.check()
 
 
 def test_what_a_killed_run_left_is_removed_once_it_is_old(tmp_path):
     pairs = pairs_of(tmp_path, 5)
-    folder = cache(tmp_path, pairs).folder
+    folder = cache(tmp_path, pairs).folders[0]
     old, young = (folder / f".shard-00001.{pid}" for pid in (4711, 4712))
     old.mkdir()
     young.mkdir()
@@ -184,25 +185,25 @@ def test_whatever_decides_the_features_decides_the_folder(tmp_path):
     other = tmp_path / "others"
     other.mkdir()
     folders = [
-        cache(tmp_path, pairs).folder,
-        cache(tmp_path, pairs, identity="weights 2").folder,
-        cache(tmp_path, pairs, size=(8, 8)).folder,
-        cache(tmp_path, pairs, precision="bf16").folder,
-        cache(tmp_path, pairs[:4]).folder,
-        cache(tmp_path, pairs[::-1]).folder,
-        cache(tmp_path, pairs_of(other, 5, shift=1)).folder,  # same keys, other pictures
+        cache(tmp_path, pairs).folders[0],
+        cache(tmp_path, pairs, identity="weights 2").folders[0],
+        cache(tmp_path, pairs, size=(8, 8)).folders[0],
+        cache(tmp_path, pairs, precision="bf16").folders[0],
+        cache(tmp_path, pairs[:4]).folders[0],
+        cache(tmp_path, pairs[::-1]).folders[0],
+        cache(tmp_path, pairs_of(other, 5, shift=1)).folders[0],  # same keys, other pictures
     ]
     assert len(set(folders)) == len(folders)
 
 
 def test_captions_do_not_decide_the_folder(tmp_path):
-    one, two = (cache(tmp_path, pairs_of(tmp_path, 5, captions=n)).folder for n in (2, 3))
+    one, two = (cache(tmp_path, pairs_of(tmp_path, 5, captions=n)).folders[0] for n in (2, 3))
     assert one == two
 
 
 def test_a_folder_says_what_is_in_it(tmp_path):
     found = cache(tmp_path, pairs_of(tmp_path, 5))
-    said = json.loads((found.folder / "about.json").read_text())
+    said = json.loads((found.folders[0] / "about.json").read_text())
     assert (said["identity"], said["size"], said["precision"]) == ("weights 1", [6, 8], "int8")
 
 
@@ -247,7 +248,7 @@ def test_helpers_read_the_cache_too(tmp_path):
 
 def test_an_opened_cache_needs_no_encoder(tmp_path):
     one = cache(tmp_path, pairs_of(tmp_path, 10))
-    two = CachedFeatures(one.folder, 10)
+    two = CachedFeatures(one.folders, 10)
     assert same(one[[3, 7]], two[[3, 7]])
 
 
@@ -260,6 +261,55 @@ def test_any_number_of_pictures_fills_shards(tmp_path_factory, count):
     assert found[range(count)].unpack().patches.shape == (count, 3, 4, 7)
 
 
+def viewed(tmp_path, pairs, views, *, crop=(0.3, 0.6), mirror=True, encoder=None):
+    kept = Caching(str(tmp_path / "cache"), "bf16", batch=3, views=views)
+    see = encoder or Encoder()
+    return cache_features(pairs, see, kept, size=SIZE, identity="", crop=crop, mirror=mirror)
+
+
+def test_views_are_the_centre_and_crops_of_each_picture(tmp_path):
+    """Each is found again among the encoder's features of the same random crops."""
+    pairs, encoder = pairs_of(tmp_path, 10), Encoder()
+    found = viewed(tmp_path, pairs, 3)
+    assert found.views == 3
+    assert same(found[[2, 5]], viewed(tmp_path, pairs, 1)[[2, 5]])
+    mirrored = set()
+    for view in (1, 2):
+        for row in range(10):
+            picture = pairs[row].open()
+            draw = np.random.default_rng((view, row))
+            box = random_crop(
+                picture.height, picture.width, size=SIZE, scale=(0.3, 0.6), mirror=True, draw=draw
+            )
+            mirrored.add(box.mirrored)
+            exact = encoder(to_tensor(box.picture(picture))[None]).patches
+            here = found.seen([row], [view]).unpack().patches
+            assert ((here - exact).abs() <= exact.abs() * 2**-8 + 1e-6).all()
+    assert mirrored == {True, False}
+
+
+def test_another_view_leaves_those_before_it_as_they_are(tmp_path):
+    pairs, again = pairs_of(tmp_path, 5), Encoder()
+    two = viewed(tmp_path, pairs, 2)
+    three = viewed(tmp_path, pairs, 3, encoder=again)
+    assert again.seen == 5 and three.folders[:2] == two.folders
+    for changed in ({"crop": (0.3, 0.7)}, {"mirror": False}):
+        other = viewed(tmp_path, pairs, 2, **changed).folders
+        assert other[0] == two.folders[0] and other[1] != two.folders[1]
+
+
+def test_a_damaged_view_is_found(tmp_path):
+    found = viewed(tmp_path, pairs_of(tmp_path, 5), 2)
+    (found.folders[1] / "shard-00001" / "patches.npy").unlink()
+    with pytest.raises(ValueError, match=f"{found.folders[1].name}/shard-00001 are damaged"):
+        found.check()
+
+
+def test_a_cache_keeps_one_view_or_more():
+    with pytest.raises(ValueError, match=r"caching\.batch=32, views=0; take 1 or more"):
+        Caching(views=0)
+
+
 CROP = Batching(batch=4, feature_crop=(0.5, 1.0))
 
 
@@ -267,6 +317,7 @@ class Noise:
     """Features of five pictures of which no two places are alike."""
 
     broken: ClassVar[list] = []
+    views = 1
 
     def __init__(self):
         draw = torch.Generator().manual_seed(0)
@@ -276,7 +327,7 @@ class Noise:
     def __len__(self):
         return 5
 
-    def __getitem__(self, rows):
+    def seen(self, rows, views):
         some = (Packed(x.numbers[rows], x.unit[rows]) for x in (self.patches, self.cls))
         return PackedFeatures(*some)
 

@@ -100,6 +100,15 @@ def test_pooling_by_words_leaves_start_and_end_out_unless_nothing_is_between(cap
         assert_close(found.caption[i], found.words[i, first:last].mean(dim=0))
 
 
+@pytest.mark.parametrize("positions", [True, False])
+def test_without_positions_a_token_is_one_vector_wherever_it_stands(positions):
+    settings = ClipText(width=24, layers=0, heads=4, positions=positions)
+    encoder: Any = settings.build(Sizes(dim=7))
+    tokens = encoder.tokenizer(["dog cat", "cat dog"])
+    one, other = encoder(tokens.ids, tokens.mask).words
+    assert torch.equal(one[1:3].flip(0), other[1:3]) != positions
+
+
 def test_injected_tokens_change_words_keep_shapes_and_learn(encoder, captions):
     ids, mask = captions
     plain = encoder(ids, mask)

@@ -148,6 +148,20 @@ def test_a_cached_run_says_that_it_sees_no_crops_and_learns_without_them(folder,
     assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
 
 
+def test_a_cached_run_learns_from_the_views_that_it_keeps(folder, tmp_path, capsys):
+    caching = Caching(folder=str(tmp_path / "cache"), views=3)
+    frozen = replace(RECIPE.image, frozen=True)
+    plain = replace(RECIPE, image=frozen, caching=caching)
+    with pytest.raises(ValueError, match=r"caching\.views=3 are random crops, and batching\.crop="):
+        run_training(plain, captions=str(folder), out=tmp_path / "plain")
+    recipe = replace(plain, batching=replace(RECIPE.batching, crop=(0.5, 1.0)))
+    run_training(recipe, captions=str(folder), out=tmp_path / "run")
+    assert "not used" not in capsys.readouterr().err
+    one = replace(recipe, caching=replace(caching, views=1))
+    run_training(one, captions=str(folder), out=tmp_path / "one")
+    assert outcome(tmp_path / "run") != outcome(tmp_path / "one")
+
+
 def test_epochs_and_the_rate_follow_from_the_data_and_survive_an_interruption(tmp_path):
     """24 pictures, 6 held out: two and a half times 18 pictures are 12 batches of 4."""
     plain = ("held_out=6", "validate_every=7", "warmup=0")

@@ -31,12 +31,14 @@ class Pairs(Protocol):
 
 @runtime_checkable
 class Features(Protocol):
-    """Cached features of the pictures of `Pairs`, row by row."""
+    """Cached features of the pictures of `Pairs`, row by row, in one view or more."""
 
     @property
     def broken(self) -> list[tuple[int, str]]: ...
+    @property
+    def views(self) -> int: ...
     def __len__(self) -> int: ...
-    def __getitem__(self, rows: Sequence[int]) -> PackedFeatures: ...
+    def seen(self, rows: Sequence[int], views: Sequence[int]) -> PackedFeatures: ...
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,11 @@ class Batching:
                 raise ValueError(
                     f"batching.{name}=({least:g},{most:g}); take two shares, as in (0.9,1.0)"
                 )
+
+    @property
+    def plain(self) -> bool:
+        """Whether every picture is seen as its centre."""
+        return self.crop == (1.0, 1.0) and not self.mirror
 
 
 @dataclass(frozen=True)
@@ -113,6 +120,7 @@ class Batches(Dataset):
         self.tokenizer, self.find_phrases, self.features = tokenizer, find_phrases, features
         self.draw_prompts = draw_prompts
         self.rank, self.world = rank, world
+        self._views = 1 if features is None or settings.plain else features.views
         lost = set() if features is None else {row for row, _ in features.broken}
         rows = [row for row in range(len(pairs)) if row not in lost]
         if settings.captions == "each":
@@ -139,7 +147,7 @@ class Batches(Dataset):
         epoch, place = divmod(index, self.steps_per_epoch)
         start = place * self.settings.batch + self.rank * share
         chosen = [self.samples[i] for i in self._epoch(epoch)[start : start + share]]
-        texts, prompts, rows, pictures, broken = [], [], [], [], []
+        texts, prompts, rows, views, pictures, broken = [], [], [], [], [], []
         for row, column in chosen:
             draw = np.random.default_rng((self.seed, epoch, row, column + 1))
             if self.features is None:
@@ -151,11 +159,14 @@ class Batches(Dataset):
             if self.draw_prompts is not None:
                 prompts += self.draw_prompts(self.pairs[row].key, texts[-1], draw)
             rows.append(row)
+            views.append(int(draw.integers(self._views)) if self._views > 1 else 0)
         tokens = self.tokenizer(texts)
         batch = Batch(
             tokens=tokens,
             images=torch.stack(pictures) if self.features is None else None,
-            features=None if self.features is None else self._crop(self.features[rows], index),
+            features=None
+            if self.features is None
+            else self._crop(self.features.seen(rows, views), index),
             phrases=None
             if self.find_phrases is None
             else align([self.find_phrases(text) for text in texts], tokens),
@@ -206,7 +217,7 @@ class Batches(Dataset):
 
     def _cut(self, picture: Image.Image, draw: np.random.Generator) -> torch.Tensor:
         s, (width, height) = self.settings, picture.size
-        if s.crop == (1.0, 1.0) and not s.mirror:
+        if s.plain:
             view = centre_crop(height, width, size=s.size)
         else:
             view = random_crop(height, width, size=s.size, scale=s.crop, mirror=s.mirror, draw=draw)

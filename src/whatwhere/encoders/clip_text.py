@@ -43,6 +43,8 @@ class ClipText:
     saves time where nothing looks at them. `kept` > 0 is for small models: the table of tokens has
     so many rows, one each for the commonest tokens of the captions that are trained on, and one for
     all others; words without a row of their own are unknown. 0: a row for every token of CLIP.
+    Without `positions` and `layers` a token is one vector wherever it stands, so that a name read
+    alone is what it is in the middle of a caption.
     """
 
     width: int = 512
@@ -58,6 +60,7 @@ class ClipText:
     hidden: int = 0
     projects: Literal["words", "caption"] = "words"
     kept: int = 0
+    positions: bool = True
 
     def build(self, sizes: Sizes) -> ClipTextEncoder:
         if self.width % self.heads:
@@ -114,7 +117,10 @@ class ClipTextEncoder(nn.Module):
         none = torch.full((settings.kept,), -1)
         self.register_buffer("kept_ids", none if settings.kept else None)
         self.register_buffer("kept_words", none.clone() if settings.kept else None)
-        self.positional_embedding = nn.Parameter(torch.empty(settings.context, width))
+        self.context = settings.context
+        self.positional_embedding = None
+        if settings.positions:
+            self.positional_embedding = nn.Parameter(torch.empty(settings.context, width))
         self.transformer = _Transformer(settings)
         self.ln_final = nn.LayerNorm(width)
         self.head = self.text_projection = None
@@ -123,7 +129,8 @@ class ClipTextEncoder(nn.Module):
         else:
             self.text_projection = nn.Parameter(torch.empty(width, dim))
         nn.init.normal_(self.token_embedding.weight, std=0.02)
-        nn.init.normal_(self.positional_embedding, std=0.01)
+        if self.positional_embedding is not None:
+            nn.init.normal_(self.positional_embedding, std=0.01)
         if self.text_projection is not None:
             nn.init.normal_(self.text_projection, std=width**-0.5)
 
@@ -188,11 +195,13 @@ class ClipTextEncoder(nn.Module):
         learns through them what comes after it. Under that mask padding is nothing that any word
         sees, so it is not computed: vectors of padding mean nothing.
         """
-        words, context = embeddings.shape[1], len(self.positional_embedding)
-        if words > context:
-            raise ValueError(f"captions of {words} tokens do not fit; cut them to {context}")
+        words = embeddings.shape[1]
+        if words > self.context:
+            raise ValueError(f"captions of {words} tokens do not fit; cut them to {self.context}")
         last = longest(mask) if self.causal else words
-        hidden = embeddings[:, :last] + self.positional_embedding[:last]
+        hidden = embeddings[:, :last]
+        if self.positional_embedding is not None:
+            hidden = hidden + self.positional_embedding[:last]
         hidden = self.transformer(hidden, mask[:, :last], inject or {})
         found = self._projected(self.ln_final(hidden), mask[:, :last])
         if self.projects == "caption":

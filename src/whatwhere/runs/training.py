@@ -263,10 +263,17 @@ def _features(recipe: Recipe, model: Model, pairs: Pairs) -> CachedFeatures:
     """
     if not model.image_encoder.frozen:
         raise ValueError("features can be cached only of a frozen image encoder; image.frozen=True")
-    if (recipe.batching.crop != (1.0, 1.0) or recipe.batching.mirror) and rank() == 0:
+    batching, views = recipe.batching, recipe.caching.views
+    if views > 1 and batching.plain:
+        raise ValueError(
+            f"caching.views={views} are random crops, but batching.crop=(1,1) is the centre "
+            "for want of mirror; set batching.crop=(0.3,1.0), or caching.views=1"
+        )
+    if views == 1 and not batching.plain and rank() == 0:
         print(
-            f"cached features are of each picture's centre: batching.crop={recipe.batching.crop} "
-            f"and mirror={recipe.batching.mirror} are not used (caching.folder=none uses them)",
+            f"cached features are of each picture's centre: batching.crop={batching.crop} and "
+            f"mirror={batching.mirror} are not used (caching.views=4 keeps crops, "
+            "caching.folder=none draws them in every step)",
             file=sys.stderr,
         )
 
@@ -280,7 +287,9 @@ def _features(recipe: Recipe, model: Model, pairs: Pairs) -> CachedFeatures:
             pairs,
             encode,
             recipe.caching,
-            size=recipe.batching.size,
+            size=batching.size,
+            crop=batching.crop,
+            mirror=batching.mirror,
             identity=_identity(recipe, model),
             check=check,
         )
