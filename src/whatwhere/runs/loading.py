@@ -113,7 +113,7 @@ def _from_run(path: Path, overrides: Sequence[str]) -> Restored:
     stored, said = read_recipe(folder)
     recipe = override(stored, overrides)
     free = ("reading", "similarity", "text.source", "image.stride", "image.shrink")
-    if not _differ_only_in(stored, recipe, *free):
+    if not differ_only_in(stored, recipe, *free):
         raise ValueError(
             "after training only settings of reading and similarity can be changed, such as "
             "reading.side=640 or similarity.calibration=centred, and text.source, and of a "
@@ -128,7 +128,7 @@ def _from_file(path: Path, overrides: Sequence[str]) -> Restored:
     """Its tensors do not tell everything about the parts, so that may be set too."""
     found = released.read(path)
     recipe = override(found.recipe, overrides)
-    if not _differ_only_in(found.recipe, recipe, "reading", "image", "pool", "text"):
+    if not differ_only_in(found.recipe, recipe, "reading", "image", "pool", "text"):
         raise ValueError(
             "of a released file only settings of reading, image, pool and text can be changed, "
             "such as reading.side=640 or image.whole=mean"
@@ -145,7 +145,7 @@ def _from_file(path: Path, overrides: Sequence[str]) -> Restored:
     return Restored(step, recipe, about(recipe, [], step=0, captions=None, pictures=None))
 
 
-def _differ_only_in(one: Recipe, other: Recipe, *free: str) -> bool:
+def differ_only_in(one: Recipe, other: Recipe, *free: str) -> bool:
     """Whether all settings are the same but those at these paths and below them."""
     old, new = paths(one), paths(other)
     changed = [".".join(key) + "." for key in old | new if old.get(key) != new.get(key)]

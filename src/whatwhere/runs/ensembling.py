@@ -1,0 +1,132 @@
+"""Runs of one recipe that differ by their seed, as one model of the same parts, only wider.
+
+An ensemble (arXiv 1612.01474): what the runs agree on stays, what each learned by chance averages
+out. Vectors stand side by side, each run's about as long as the others', so that a cosine is the
+mean of the runs'. One pass of the common image encoder serves all, and the result is a checkpoint
+like any other. Possible where a text encoder only looks words up (`layers=0`, `positions=False`)
+and the head is linear.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from whatwhere.encoders.clip_text import ClipText
+from whatwhere.heads.linear import Linear
+from whatwhere.recipes import Recipe, to_json
+from whatwhere.runs.loading import Restored, build, differ_only_in, restore
+from whatwhere.training import checkpoints
+
+HEAD, TEXT, MEANS = "model.head.", "model.text_encoder.", "model.similarity.readout."
+SEEDS = ("training", "caching", "image.weights")  # what members may differ in
+
+
+def ensemble(runs: Sequence[str | Path], out: str | Path, *, imports: Sequence[str] = ()) -> Path:
+    """Write the model of all `runs` to `out`, a folder as of a run, and return it.
+
+    ValueError where the runs were not trained alike, on the same image encoder and captions.
+    """
+    target = Path(out).expanduser()
+    if target.exists():
+        raise ValueError(f"{target} exists already; choose another --out")
+    if len(runs) < 2:
+        raise ValueError("an ensemble needs two runs or more, of seeds of their own")
+    members = [restore(run, imports=imports) for run in runs]
+    for run, member in zip(runs, members, strict=True):
+        _refuse_unlike(members[0], member, said=f"{run} and {runs[0]}")
+    recipe = _wider(members[0].recipe, len(members))
+    said = members[0].said
+    step = build(recipe, concepts=len(said["concepts"]), pretrained=False)
+    states = [member.step.state_dict() for member in members]
+    step.load_state_dict(_side_by_side(states, step.state_dict()))
+    kept = {key: value for key, value in said.items() if key not in ("format", "step")}
+    about = kept | {"recipe": to_json(recipe)}
+    checkpoints.save(target, said["step"], step, None, about)
+    return target
+
+
+def _wider(recipe: Recipe, times: int) -> Recipe:
+    text, head = recipe.text, recipe.head
+    if not isinstance(text, ClipText) or text.layers or text.positions or text.hidden:
+        raise ValueError(
+            "an ensemble needs a text encoder that only looks words up; train with text="
+            "whatwhere.encoders.clip_text:ClipText text.layers=0 text.positions=False, as the "
+            "recipe tiny does"
+        )
+    if not isinstance(head, Linear) or head.cls:
+        raise ValueError(
+            "an ensemble needs head=whatwhere.heads.linear:Linear without a class token"
+        )
+    return replace(
+        recipe,
+        text=replace(text, width=times * text.width),
+        head=replace(head, size=times * head.size),
+    )
+
+
+def _refuse_unlike(first: Restored, other: Restored, *, said: str) -> None:
+    if not differ_only_in(first.recipe, other.recipe, *SEEDS):
+        raise ValueError(
+            f"{said} are of different recipes; only settings of training may differ, such as "
+            "training.seed"
+        )
+    if first.said["concepts"] != other.said["concepts"]:
+        raise ValueError(f"{said} learned other concepts; train them on the same captions")
+    one, two = first.step.state_dict(), other.step.state_dict()
+    for name in _common(one):
+        if not torch.equal(one[name], two[name]):
+            raise ValueError(
+                f"{said} differ in {name}; train them on the same captions and with the same "
+                "frozen image encoder (image.weights)"
+            )
+
+
+def _common(state: dict[str, Tensor]) -> list[str]:
+    """What all members must have alike."""
+    return [
+        name
+        for name in state
+        if name.startswith("model.image_encoder.") or name.startswith(f"{TEXT}kept_")
+    ]
+
+
+def _side_by_side(
+    members: Sequence[dict[str, Tensor]], own: dict[str, Tensor]
+) -> dict[str, Tensor]:
+    """The state of the wider model; `own` is what it was built with."""
+    heads = [member[f"{HEAD}project.weight"] for member in members]
+    texts = [_unit_words(member) for member in members]
+    found = {
+        f"{HEAD}project.weight": torch.cat([head / head.norm() for head in heads]),
+        f"{TEXT}text_projection": torch.block_diag(*(text.projection for text in texts)),
+        f"{TEXT}token_embedding.weight": torch.cat([text.rows for text in texts], dim=1),
+    }
+    for name in ("weight", "bias"):
+        found[f"{TEXT}ln_final.{name}"] = torch.cat([m[f"{TEXT}ln_final.{name}"] for m in members])
+    for name in ("region_mean", "caption_mean"):  # of unit vectors, and so is the mean of them
+        means = torch.cat([member[f"{MEANS}{name}"] for member in members])
+        found[f"{MEANS}{name}"] = means / len(members) ** 0.5
+    first = members[0]
+    shared = {name: x for name, x in first.items() if name in own and x.shape == own[name].shape}
+    return own | shared | found
+
+
+@dataclass(frozen=True)
+class _Words:
+    rows: Float[Tensor, "rows width"]
+    projection: Float[Tensor, "width dim"]
+
+
+def _unit_words(state: dict[str, Tensor]) -> _Words:
+    """Rows that the last norm of a wider table leaves as they are, projected to length 1 or so."""
+    table, projection = state[f"{TEXT}token_embedding.weight"], state[f"{TEXT}text_projection"]
+    rows = F.layer_norm(table, table.shape[1:])
+    words = rows * state[f"{TEXT}ln_final.weight"] + state[f"{TEXT}ln_final.bias"]
+    return _Words(rows, projection / (words @ projection).norm(dim=1).mean())
