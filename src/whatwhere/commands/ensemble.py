@@ -1,10 +1,9 @@
 """Make one model of several runs whose seeds differ: their vectors side by side.
 
 example:
-  whatwhere train tiny --captions my_photos/ --out runs/a
-  whatwhere train tiny --captions my_photos/ --out runs/b --set seed=1
-  whatwhere train tiny --captions my_photos/ --out runs/c --set seed=2
-  whatwhere ensemble runs/a runs/b runs/c --out runs/all
+  for seed in 0 1 2; do whatwhere train tiny --captions my_photos/ --out runs/$seed \\
+      --set image.weights=tower.safetensors seed=$seed; done
+  whatwhere ensemble runs/0 runs/1 runs/2 --out runs/all
   whatwhere segment photo.jpg --names "dog, grass" --model runs/all
 
 What a few captions teach ends up a little different in every run; together they are right more

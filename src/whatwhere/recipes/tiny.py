@@ -1,6 +1,6 @@
 """The embedded model: a tower that learns from photos and a larger network, words from captions.
 
-Two CPU cores train it within two hours, in runs that go on with --resume if they are stopped:
+Two CPU cores train it within three hours, in runs that go on with --resume if they are stopped:
 
     whatwhere pretrain tiny-stages --photos PHOTOS --out runs/stages \\
         --set stagewise.teacher.weights=mobilenet_v2.safetensors
@@ -8,10 +8,17 @@ Two CPU cores train it within two hours, in runs that go on with --resume if the
         --set stagewise.teacher.weights=mobilenet_v2.safetensors \\
         image.weights=runs/stages/image.safetensors \\
         stagewise.classes=0.3 stagewise.classifier=mobilenet_v2.safetensors
-    whatwhere train tiny --captions CAPTIONS --out runs/tiny \\
-        --set image.weights=runs/tower/image.safetensors
+    for seed in 0 1 2; do
+        whatwhere train tiny --captions CAPTIONS --out runs/words-$seed \\
+            --set image.weights=runs/tower/image.safetensors training.seed=$seed
+    done
+    whatwhere ensemble runs/words-0 runs/words-1 runs/words-2 --out runs/tiny
     whatwhere calibrate runs/tiny --captions CAPTIONS --out tiny \\
         --set image.stride=8 image.shrink=2 similarity.smooth=3 reading.presence=1
+
+The model of all three is wider, so that going on from it, as from the embedded one, has a recipe:
+
+    whatwhere train tiny-further --captions CAPTIONS --out runs/tuned --start tiny
 
 The captions of the shipped weights were put together by experiments/tiny_captions.py; a folder of
 your own will do. What those weights saw, and what they can and cannot do: models/tiny/README.md.
@@ -66,11 +73,17 @@ recipe = Recipe(
     image=MobileNetV2(expand=(2, 8)),
     head=Linear(size=256),
     pool=PatchPool(how="mean"),
-    text=ClipText(width=256, layers=0, heads=4, context=77, pool="words", kept=8192),
+    text=ClipText(
+        width=256, layers=0, heads=4, context=77, pool="words", kept=8192, positions=False
+    ),
     objectives=(Contrastive(), ConceptPresence()),
     concepts=Concepts(most=1000, least=5, synonyms=True),
-    batching=Batching(batch=128, crop=(1.0, 1.0), feature_crop=(0.5, 1.0), captions="joined"),
-    caching=Caching(folder="cache"),
+    batching=Batching(
+        batch=128, crop=(0.3, 1.0), feature_crop=(0.5, 1.0), mirror=True, captions="joined"
+    ),
+    caching=Caching(folder="cache", views=3),
     training=Training(steps=600, lr=2e-3, weight_decay=0.1, validate_every=200),
     reading=Reading(prompts="name"),
 )
+
+further = replace(recipe, text=replace(recipe.text, width=3 * 256), head=Linear(size=3 * 256))

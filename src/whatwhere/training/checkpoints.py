@@ -115,10 +115,13 @@ def read_start(folder: Path, module: nn.Module) -> None:
         if name.startswith("model.") and tensor.data_ptr() not in filled
     ]
     if empty:
-        why = "has another shape" if empty[0] in found else "is missing"
+        name = empty[0]
+        why = "is missing there"
+        if name in found:
+            why = f"is {tuple(found[name].shape)} there and {tuple(own[name].shape)} here"
         raise ValueError(
-            f"{folder} cannot start this recipe: {empty[0]} {why} there; start from a run with the "
-            "same encoders, head and sizes"
+            f"{folder} cannot start this recipe: {name} {why}; start from a run with the same "
+            "encoders, head and sizes"
         )
     module.load_state_dict(fits, strict=False)
 
