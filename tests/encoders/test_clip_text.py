@@ -109,6 +109,22 @@ def test_without_positions_a_token_is_one_vector_wherever_it_stands(positions):
     assert torch.equal(one[1:3].flip(0), other[1:3]) != positions
 
 
+def test_the_last_norm_is_of_each_member_by_itself(captions):
+    ids, mask = captions
+    whole: Any = replace(SMALL, layers=0, members=2).build(Sizes(dim=7))
+    hidden = whole.embed(ids) + whole.positional_embedding
+    halves = [torch.nn.functional.layer_norm(half, (12,)) for half in hidden.chunk(2, dim=-1)]
+    exact = torch.cat(halves, dim=-1) @ whole.text_projection
+    assert_close(whole(ids, mask).words[mask], exact[mask])
+
+
+@pytest.mark.parametrize("changed", [{"members": 5}, {"members": 0}, {"layers": 1}])
+def test_members_divide_the_width_and_have_no_layers(changed):
+    settings = replace(ClipText(width=24, layers=0, heads=4, members=2), **changed)
+    with pytest.raises(ValueError, match=r"text\.members=\d with text\.width=24, layers="):
+        settings.build(Sizes(dim=7))
+
+
 def test_injected_tokens_change_words_keep_shapes_and_learn(encoder, captions):
     ids, mask = captions
     plain = encoder(ids, mask)

@@ -44,7 +44,8 @@ class ClipText:
     so many rows, one each for the commonest tokens of the captions that are trained on, and one for
     all others; words without a row of their own are unknown. 0: a row for every token of CLIP.
     Without `positions` and `layers` a token is one vector wherever it stands, so that a name read
-    alone is what it is in the middle of a caption.
+    alone is what it is in the middle of a caption. With `members` the width is that of so many
+    encoders without layers side by side (`whatwhere ensemble`): the last norm is of each by itself.
     """
 
     width: int = 512
@@ -61,12 +62,18 @@ class ClipText:
     projects: Literal["words", "caption"] = "words"
     kept: int = 0
     positions: bool = True
+    members: int = 1
 
     def build(self, sizes: Sizes) -> ClipTextEncoder:
         if self.width % self.heads:
             raise ValueError(f"width {self.width} does not divide into {self.heads} heads")
         if self.pool not in POOLS:
             raise ValueError(f"pool {self.pool!r} is not one of {', '.join(POOLS)}")
+        if self.members < 1 or self.width % self.members or (self.members > 1 and self.layers):
+            raise ValueError(
+                f"text.members={self.members} with text.width={self.width}, layers={self.layers}; "
+                "take a number that divides the width, and layers=0, whose members do not mix"
+            )
         if self.kept:
             self._check_kept()
         encoder = ClipTextEncoder(self, dim=sizes.dim)
@@ -117,7 +124,7 @@ class ClipTextEncoder(nn.Module):
         none = torch.full((settings.kept,), -1)
         self.register_buffer("kept_ids", none if settings.kept else None)
         self.register_buffer("kept_words", none.clone() if settings.kept else None)
-        self.context = settings.context
+        self.context, self.members = settings.context, settings.members
         self.positional_embedding = None
         if settings.positions:
             self.positional_embedding = nn.Parameter(torch.empty(settings.context, width))
@@ -203,10 +210,20 @@ class ClipTextEncoder(nn.Module):
         if self.positional_embedding is not None:
             hidden = hidden + self.positional_embedding[:last]
         hidden = self.transformer(hidden, mask[:, :last], inject or {})
-        found = self._projected(self.ln_final(hidden), mask[:, :last])
+        found = self._projected(self._normed(hidden), mask[:, :last])
         if self.projects == "caption":
             return found
         return replace(found, words=F.pad(found.words, (0, 0, 0, words - last)))
+
+    def _normed(
+        self, hidden: Float[Tensor, "batch words width"]
+    ) -> Float[Tensor, "batch words width"]:
+        last = self.ln_final
+        if self.members == 1:
+            return last(hidden)
+        each = hidden.unflatten(-1, (self.members, -1))
+        each = F.layer_norm(each, each.shape[-1:], eps=last.eps)
+        return each.flatten(-2) * last.weight + last.bias
 
     def _projected(
         self, words: Float[Tensor, "batch words width"], mask: Bool[Tensor, "batch words"]

@@ -73,17 +73,16 @@ recipe = Recipe(
     image=MobileNetV2(expand=(2, 8)),
     head=Linear(size=256),
     pool=PatchPool(how="mean"),
-    text=ClipText(
-        width=256, layers=0, heads=4, context=77, pool="words", kept=8192, positions=False
-    ),
+    text=ClipText(width=256, layers=0, heads=4, context=77, pool="words", kept=8192),
     objectives=(Contrastive(), ConceptPresence()),
     concepts=Concepts(most=1000, least=5, synonyms=True),
-    batching=Batching(
-        batch=128, crop=(0.3, 1.0), feature_crop=(0.5, 1.0), mirror=True, captions="joined"
-    ),
-    caching=Caching(folder="cache", views=3),
+    batching=Batching(batch=128, crop=(1.0, 1.0), feature_crop=(0.5, 1.0), captions="joined"),
+    caching=Caching(folder="cache"),
     training=Training(steps=600, lr=2e-3, weight_decay=0.1, validate_every=200),
     reading=Reading(prompts="name"),
 )
 
-further = replace(recipe, text=replace(recipe.text, width=3 * 256), head=Linear(size=3 * 256))
+# The embedded model is three runs of it side by side: of the same sizes, to go on from there.
+further = replace(
+    recipe, text=replace(recipe.text, width=3 * 256, members=3), head=Linear(size=3 * 256)
+)

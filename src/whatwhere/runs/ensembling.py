@@ -3,14 +3,14 @@
 An ensemble (arXiv 1612.01474): what the runs agree on stays, what each learned by chance averages
 out. Vectors stand side by side, each run's about as long as the others', so that a cosine is the
 mean of the runs'. One pass of the common image encoder serves all, and the result is a checkpoint
-like any other. Possible where a text encoder only looks words up (`layers=0`, `positions=False`)
-and the head is linear.
+like any other. Possible where a text encoder only looks words up (`layers=0`) and the head is
+linear.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -54,11 +54,10 @@ def ensemble(runs: Sequence[str | Path], out: str | Path, *, imports: Sequence[s
 
 def _wider(recipe: Recipe, times: int) -> Recipe:
     text, head = recipe.text, recipe.head
-    if not isinstance(text, ClipText) or text.layers or text.positions or text.hidden:
+    if not isinstance(text, ClipText) or text.layers or text.hidden:
         raise ValueError(
             "an ensemble needs a text encoder that only looks words up; train with text="
-            "whatwhere.encoders.clip_text:ClipText text.layers=0 text.positions=False, as the "
-            "recipe tiny does"
+            "whatwhere.encoders.clip_text:ClipText text.layers=0, as the recipe tiny does"
         )
     if not isinstance(head, Linear) or head.cls:
         raise ValueError(
@@ -66,7 +65,7 @@ def _wider(recipe: Recipe, times: int) -> Recipe:
         )
     return replace(
         recipe,
-        text=replace(text, width=times * text.width),
+        text=replace(text, width=times * text.width, members=times * text.members),
         head=replace(head, size=times * head.size),
     )
 
@@ -101,32 +100,31 @@ def _side_by_side(
     members: Sequence[dict[str, Tensor]], own: dict[str, Tensor]
 ) -> dict[str, Tensor]:
     """The state of the wider model; `own` is what it was built with."""
-    heads = [member[f"{HEAD}project.weight"] for member in members]
-    texts = [_unit_words(member) for member in members]
+
+    def of(name: str) -> list[Tensor]:
+        return [member[name] for member in members]
+
+    head, projection = f"{HEAD}project.weight", f"{TEXT}text_projection"
     found = {
-        f"{HEAD}project.weight": torch.cat([head / head.norm() for head in heads]),
-        f"{TEXT}text_projection": torch.block_diag(*(text.projection for text in texts)),
-        f"{TEXT}token_embedding.weight": torch.cat([text.rows for text in texts], dim=1),
+        head: torch.cat([weight / weight.norm() for weight in of(head)]),
+        projection: torch.block_diag(*map(_unit_projection, members)),
     }
-    for name in ("weight", "bias"):
-        found[f"{TEXT}ln_final.{name}"] = torch.cat([m[f"{TEXT}ln_final.{name}"] for m in members])
-    for name in ("region_mean", "caption_mean"):  # of unit vectors, and so is the mean of them
-        means = torch.cat([member[f"{MEANS}{name}"] for member in members])
-        found[f"{MEANS}{name}"] = means / len(members) ** 0.5
+    for name in own:
+        if name.startswith(TEXT) and name not in (projection, *_common(own)):
+            found[name] = torch.cat(of(name), dim=-1)
+    for name in (
+        f"{MEANS}region_mean",
+        f"{MEANS}caption_mean",
+    ):  # of unit vectors, and so are those
+        found[name] = torch.cat(of(name)) / len(members) ** 0.5
     first = members[0]
     shared = {name: x for name, x in first.items() if name in own and x.shape == own[name].shape}
     return own | shared | found
 
 
-@dataclass(frozen=True)
-class _Words:
-    rows: Float[Tensor, "rows width"]
-    projection: Float[Tensor, "width dim"]
-
-
-def _unit_words(state: dict[str, Tensor]) -> _Words:
-    """Rows that the last norm of a wider table leaves as they are, projected to length 1 or so."""
+def _unit_projection(state: dict[str, Tensor]) -> Float[Tensor, "width dim"]:
+    """Scaled so that words come out about one long."""
     table, projection = state[f"{TEXT}token_embedding.weight"], state[f"{TEXT}text_projection"]
-    rows = F.layer_norm(table, table.shape[1:])
-    words = rows * state[f"{TEXT}ln_final.weight"] + state[f"{TEXT}ln_final.bias"]
-    return _Words(rows, projection / (words @ projection).norm(dim=1).mean())
+    words = F.layer_norm(table, table.shape[1:])
+    words = words * state[f"{TEXT}ln_final.weight"] + state[f"{TEXT}ln_final.bias"]
+    return projection / (words @ projection).norm(dim=1).mean()
