@@ -39,6 +39,7 @@ RECIPES = {
     "timm": mnv4,
     "vit": lambda: replace(small("pool.with_cls=True"), image=VIT),
     "mobilenet_v2": lambda: replace(small(), image=MobileNetV2(frozen=False), head=Whiten(24)),
+    "tiny": lambda: small("text.layers=0", "text.pool=words", "text.kept=40", "text.members=2"),
     "groups": lambda: replace(small("text.hidden=20", "calibration=none"), pool=GROUPS),
 }
 
@@ -90,10 +91,11 @@ def test_patches_times_a_name_are_its_map_at_any_size_and_batch(name, tmp_path):
         torch.testing.assert_close(image, images.image, atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("name", ["scenes", "timm", "groups"])
+@pytest.mark.parametrize("name", ["scenes", "timm", "groups", "tiny"])
 @torch.no_grad()
 def test_texts_become_the_vectors_of_names(name, tmp_path):
     model = built(replace(RECIPES[name](), image=small().image, head=small().head))
+    model.text_encoder.fit(["a photo of a dog", "an old red car by a wall"])
     onnx.text_side(model, tmp_path / "text.onnx")
     for texts in (["a photo of a dog"], ["grass", "an old red car by a wall", "x"]):
         tokens = model.text_encoder.tokenizer(texts)

@@ -148,7 +148,7 @@ class ClipTextEncoder(nn.Module):
     def _rows(self) -> Int[Tensor, " ids"]:
         """The row of each token. Made anew each time, which is cheap and never out of date."""
         assert self.kept_ids is not None
-        if self.kept_ids[1] < 0:
+        if not torch.compiler.is_exporting() and self.kept_ids[1] < 0:
             raise ValueError(
                 "no captions have told this text encoder yet which tokens to keep (text.kept); "
                 "train it with `whatwhere train`, or call fit(captions) before it reads"
@@ -406,9 +406,8 @@ def _pooled(
     words: Float[Tensor, "batch words dim"], mask: Bool[Tensor, "batch words"], *, how: str
 ) -> Float[Tensor, "batch dim"]:
     if how == "words":
-        inner = mask & mask.roll(1, dims=1) & mask.roll(-1, dims=1)
-        inner[:, [0, -1]] = False  # start, and what only follows it by the roll
-        mask = torch.where(inner.any(dim=1, keepdim=True), inner, mask)
+        inner = F.pad(mask[:, :-2] & mask[:, 1:-1] & mask[:, 2:], (1, 1))  # neither start nor end
+        mask = inner | (mask & ~inner.any(dim=1, keepdim=True))
     if how != "eot":
         return masked_mean(words, mask=mask)
     places = torch.arange(mask.shape[1], device=mask.device)

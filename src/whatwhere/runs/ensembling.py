@@ -25,7 +25,7 @@ from whatwhere.runs.loading import Restored, build, differ_only_in, restore
 from whatwhere.training import checkpoints
 
 HEAD, TEXT, MEANS = "model.head.", "model.text_encoder.", "model.similarity.readout."
-SEEDS = ("training", "caching", "image.weights")  # what members may differ in
+MAY_DIFFER = ("training", "caching", "image.weights")
 
 
 def ensemble(runs: Sequence[str | Path], out: str | Path, *, imports: Sequence[str] = ()) -> Path:
@@ -71,7 +71,7 @@ def _wider(recipe: Recipe, times: int) -> Recipe:
 
 
 def _refuse_unlike(first: Restored, other: Restored, *, said: str) -> None:
-    if not differ_only_in(first.recipe, other.recipe, *SEEDS):
+    if not differ_only_in(first.recipe, other.recipe, *MAY_DIFFER):
         raise ValueError(
             f"{said} are of different recipes; only settings of training may differ, such as "
             "training.seed"
@@ -112,10 +112,7 @@ def _side_by_side(
     for name in own:
         if name.startswith(TEXT) and name not in (projection, *_common(own)):
             found[name] = torch.cat(of(name), dim=-1)
-    for name in (
-        f"{MEANS}region_mean",
-        f"{MEANS}caption_mean",
-    ):  # of unit vectors, and so are those
+    for name in (f"{MEANS}region_mean", f"{MEANS}caption_mean"):  # means of unit vectors
         found[name] = torch.cat(of(name)) / len(members) ** 0.5
     first = members[0]
     shared = {name: x for name, x in first.items() if name in own and x.shape == own[name].shape}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import warnings
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -147,6 +148,7 @@ def _write(
     from torch.onnx.errors import OnnxExporterError
 
     side.eval()
+    logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # warns of empty lists among attributes
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "# The axis name")  # that two inputs share one
