@@ -152,7 +152,9 @@ def test_a_cached_run_learns_from_the_views_that_it_keeps(folder, tmp_path, caps
     caching = Caching(folder=str(tmp_path / "cache"), views=3)
     frozen = replace(RECIPE.image, frozen=True)
     plain = replace(RECIPE, image=frozen, caching=caching)
-    with pytest.raises(ValueError, match=r"caching\.views=3 are random crops, but batching\.crop="):
+    with pytest.raises(
+        ValueError, match=r"caching\.views=3 keeps random crops, but batching\.crop="
+    ):
         run_training(plain, captions=str(folder), out=tmp_path / "plain")
     recipe = replace(plain, batching=replace(RECIPE.batching, crop=(0.5, 1.0)))
     run_training(recipe, captions=str(folder), out=tmp_path / "run")

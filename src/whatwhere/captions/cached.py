@@ -85,12 +85,8 @@ class CachedFeatures:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, rows: Sequence[int]) -> PackedFeatures:
-        """Of their centres."""
-        return self.seen(rows, [0] * len(rows))
-
     def seen(self, rows: Sequence[int], views: Sequence[int]) -> PackedFeatures:
-        """Of one view of each."""
+        """Of one view of each; 0 is the centre."""
         found = [self._row(row, view) for row, view in zip(rows, views, strict=True)]
         stacked = {name: np.stack([one[name] for one in found]) for name in found[0]}
         patches, cls = (

@@ -210,14 +210,15 @@ class ClipTextEncoder(nn.Module):
         if self.positional_embedding is not None:
             hidden = hidden + self.positional_embedding[:last]
         hidden = self.transformer(hidden, mask[:, :last], inject or {})
-        found = self._projected(self._normed(hidden), mask[:, :last])
+        found = self._projected(self.normed(hidden), mask[:, :last])
         if self.projects == "caption":
             return found
         return replace(found, words=F.pad(found.words, (0, 0, 0, words - last)))
 
-    def _normed(
+    def normed(
         self, hidden: Float[Tensor, "batch words width"]
     ) -> Float[Tensor, "batch words width"]:
+        """Vectors as they meet the projection."""
         last = self.ln_final
         if self.members == 1:
             return last(hidden)

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -44,8 +44,7 @@ def ensemble(runs: Sequence[str | Path], out: str | Path, *, imports: Sequence[s
     recipe = _wider(members[0].recipe, len(members))
     said = members[0].said
     step = build(recipe, concepts=len(said["concepts"]), pretrained=False)
-    states = [member.step.state_dict() for member in members]
-    step.load_state_dict(_side_by_side(states, step.state_dict()))
+    step.load_state_dict(_side_by_side(members, step.state_dict()))
     kept = {key: value for key, value in said.items() if key not in ("format", "step")}
     about = kept | {"recipe": to_json(recipe)}
     checkpoints.save(target, said["step"], step, None, about)
@@ -96,13 +95,13 @@ def _common(state: dict[str, Tensor]) -> list[str]:
     ]
 
 
-def _side_by_side(
-    members: Sequence[dict[str, Tensor]], own: dict[str, Tensor]
-) -> dict[str, Tensor]:
+@torch.no_grad()
+def _side_by_side(members: Sequence[Restored], own: dict[str, Tensor]) -> dict[str, Tensor]:
     """The state of the wider model; `own` is what it was built with."""
+    states = [member.step.state_dict() for member in members]
 
     def of(name: str) -> list[Tensor]:
-        return [member[name] for member in members]
+        return [state[name] for state in states]
 
     head, projection = f"{HEAD}project.weight", f"{TEXT}text_projection"
     found = {
@@ -114,14 +113,13 @@ def _side_by_side(
             found[name] = torch.cat(of(name), dim=-1)
     for name in (f"{MEANS}region_mean", f"{MEANS}caption_mean"):  # means of unit vectors
         found[name] = torch.cat(of(name)) / len(members) ** 0.5
-    first = members[0]
+    first = states[0]
     shared = {name: x for name, x in first.items() if name in own and x.shape == own[name].shape}
     return own | shared | found
 
 
-def _unit_projection(state: dict[str, Tensor]) -> Float[Tensor, "width dim"]:
+def _unit_projection(member: Restored) -> Float[Tensor, "width dim"]:
     """Scaled so that words come out about one long."""
-    table, projection = state[f"{TEXT}token_embedding.weight"], state[f"{TEXT}text_projection"]
-    words = F.layer_norm(table, table.shape[1:])
-    words = words * state[f"{TEXT}ln_final.weight"] + state[f"{TEXT}ln_final.bias"]
-    return projection / (words @ projection).norm(dim=1).mean()
+    text: Any = member.step.model.text_encoder
+    words = text.normed(text.token_embedding.weight[None]) @ text.text_projection
+    return text.text_projection / words.norm(dim=-1).mean()

@@ -266,8 +266,8 @@ def _features(recipe: Recipe, model: Model, pairs: Pairs) -> CachedFeatures:
     batching, views = recipe.batching, recipe.caching.views
     if views > 1 and batching.plain:
         raise ValueError(
-            f"caching.views={views} are random crops, but batching.crop=(1,1) is the centre "
-            "for want of mirror; set batching.crop=(0.3,1.0), or caching.views=1"
+            f"caching.views={views} keeps random crops, but batching.crop=(1,1) cuts none; set "
+            "batching.crop=(0.3,1.0), or caching.views=1"
         )
     if views == 1 and not batching.plain and rank() == 0:
         print(
