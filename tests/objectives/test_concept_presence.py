@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -10,6 +11,7 @@ from whatwhere.objectives.concept_presence import (
     ConceptPresence,
     accounted_for,
     found_somewhere,
+    unsaid,
 )
 from whatwhere.records import (
     Batch,
@@ -48,6 +50,14 @@ def a_case(rows=(0, 1, 2, 3)):
 
 
 def losses_of(settings, phrases, regions, words):
+    return run(built(settings), phrases, regions, words)
+
+
+def built(settings):
+    return settings.build(Sizes(dim=DIM, concepts=CONCEPTS))
+
+
+def run(objective, phrases, regions, words):
     count = len(words)
     ids = torch.ones(count, WORDS, dtype=torch.long)
     batch = Batch(Tokens(ids, ids.bool(), torch.zeros(count, WORDS, 2).long()), phrases=phrases)
@@ -56,7 +66,7 @@ def losses_of(settings, phrases, regions, words):
         EncodedTexts(words, words[:, 0]),
         Pairs(torch.eye(count), torch.eye(count)),
     )
-    return settings.build(Sizes(dim=DIM, concepts=CONCEPTS))(batch, encoded)
+    return objective(batch, encoded)
 
 
 def test_agrees_with_slow_loops():
@@ -128,6 +138,64 @@ def test_every_region_must_be_something_that_was_mentioned():
     assert accounted_for(shares, present).item() == pytest.approx(expected)
 
 
+def test_regions_owe_nothing_to_a_caption_that_mentions_little():
+    """Captions 0 and 3 hold two and three mentions, caption 2 one."""
+    phrases, regions, words = a_case()
+    others = regions.clone()
+    others[2] *= -1
+
+    def account(tells, regions):
+        settings = ConceptPresence(tells=tells)
+        return losses_of(settings, phrases, regions, words).terms["account"].item()
+
+    assert account(1, others) != pytest.approx(account(1, regions))
+    assert account(2, others) == pytest.approx(account(2, regions)) != 0
+    assert account(4, regions) == 0
+
+
+@pytest.mark.parametrize("rate", [0.02, 0.3, 1.0, 2.5, 8.0])
+def test_how_often_captions_repeat_a_concept_tells_how_often_it_goes_unsaid(rate):
+    drawn = np.random.default_rng(0).poisson(rate, size=400_000)
+    repeated = drawn[drawn > 0].mean()
+    assert unsaid(torch.tensor(repeated)).item() == pytest.approx((drawn == 0).mean(), abs=0.01)
+
+
+@pytest.mark.parametrize("repeated", [1.0, 1 + 1e-7, 1.00001, 300.0])
+def test_nothing_is_certain_to_go_unsaid(repeated):
+    assert 0 <= unsaid(torch.tensor(repeated)).item() < 1
+
+
+@pytest.mark.parametrize(("rows", "cheaper"), [((0, 2, 3), True), ((0, 3), False)])
+def test_what_goes_without_saying_counts_less_where_it_is_not_mentioned(rows, cheaper):
+    """Captions 0 and 3 mention concept 4; caption 2 does not, though its picture looks like it."""
+    phrases, regions, words = a_case(rows)
+    if 2 in rows:
+        regions[rows.index(2)] = F.normalize(words[0, 1] + words[0, 2], dim=0)
+    objective = built(ConceptPresence(unsaid=True)).eval()
+    before = run(objective, phrases, regions, words).total.item()
+    objective.mentions[:5] = torch.tensor([0.0, 400.0, 0.0, 0.0, 100.0])
+    objective.pictures[:5] = torch.tensor([0.0, 100.0, 0.0, 0.0, 100.0])
+    after = run(objective, phrases, regions, words).total.item()
+    assert (after < before - 0.1) if cheaper else after == pytest.approx(before)
+
+
+def test_the_silence_of_one_caption_a_picture_counts_in_full():
+    objective = built(ConceptPresence(unsaid=True)).eval()
+    objective.mentions += 104.0
+    objective.pictures += 100.0
+    silent = run(objective, *a_case()).total.item()
+    assert silent == losses_of(ConceptPresence(), *a_case()).total.item()
+
+
+def test_mentions_are_counted_where_captions_tell_enough_and_only_in_training():
+    objective = built(ConceptPresence(tells=2, unsaid=True))
+    run(objective.eval(), *a_case())
+    assert objective.mentions.sum() == objective.pictures.sum() == 0
+    run(objective.train(), *a_case())
+    assert objective.mentions.tolist() == [0, 1, 1, 0, 3, 0, 0, 0, 0]  # 7 is mentioned alone
+    assert objective.pictures.tolist() == [0, 1, 1, 0, 2, 0, 0, 0, 0]
+
+
 def test_what_is_rare_weighs_more_the_more_is_balanced():
     """Concept 4 is mentioned by two pictures, the others by one."""
     phrases, regions, words = a_case()
@@ -146,7 +214,9 @@ def test_captions_without_concepts_cost_nothing_and_every_weight_gets_a_gradient
     assert losses.total == 0 and regions.grad is not None
 
 
-@pytest.mark.parametrize("setting", [{"best": 0}, {"temperature": 0.0}, {"max_scale": 0.5}])
+@pytest.mark.parametrize(
+    "setting", [{"best": 0}, {"tells": 0}, {"temperature": 0.0}, {"max_scale": 0.5}]
+)
 def test_settings_say_what_they_take(setting):
     with pytest.raises(ValueError, match="take 1 region or more"):
         ConceptPresence(**setting)

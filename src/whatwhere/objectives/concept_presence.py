@@ -1,22 +1,25 @@
-"""What a caption mentions is somewhere in its picture, and all that is there was mentioned.
+"""What a caption mentions is somewhere in its picture, and most of what is there was mentioned.
 
 Multiple-instance learning over regions (From image-level to pixel-level labeling, arXiv 1411.6228),
 with the concepts that captions mention in place of labels. Every region shares itself out among the
 concepts of the batch, as it will when a segmenter lets names compete; a caption tells nothing about
-where, so its concept is held against the regions that fit it best.
+where, so its concept is held against the regions that fit it best. That a caption does not mention
+something tells more of a dog than of a sky: see `unsaid`, which no paper that we know of has.
 """
 
 import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from whatwhere.objectives.concept_consistency import mentioned, phrase_vectors, prototypes
 from whatwhere.objectives.contrastive import clamped_exp
 from whatwhere.parallel import total, world
 from whatwhere.records import Batch, Encoded, Losses, Phrases, Sizes
+
+SEVERAL = 1.5  # mentions of a concept by a picture's captions, in the mean, if there are several
 
 
 def found_somewhere(
@@ -35,6 +38,21 @@ def found_somewhere(
     return own.topk(best, dim=1).values.logsumexp(dim=1) - math.log(best)
 
 
+def unsaid(repeated: Float[Tensor, "*concepts"]) -> Float[Tensor, "*concepts"]:
+    """The chance that nobody mentions a concept that a picture shows.
+
+    `repeated` is how often a picture's captions mention it, in the mean over the pictures where
+    they do (above 1). Mentions are taken to come independently, so that their number follows a
+    Poisson distribution of which the zeros are hidden: its mean is r / (1 - exp(-r)) for a rate of
+    r, and exp(-r) of the pictures that show the concept have none.
+    """
+    rate = repeated
+    for _ in range(20):  # Newton's steps, from above
+        none = (-rate).exp()
+        rate = rate - (rate - repeated * (1 - none)) / (1 - repeated * none)
+    return (-rate.clamp(min=1e-3)).exp()  # never quite certain, whatever rounding does
+
+
 def accounted_for(
     shares: Float[Tensor, "batch regions classes"], present: Bool[Tensor, "batch classes"]
 ) -> Float[Tensor, " batch"]:
@@ -49,6 +67,13 @@ class ConceptPresence:
     best        regions a mentioned concept is held against; captions name small things too
     account     weight of what regions owe: to be something that their caption mentions. Captions
                 leave much out, so it is best kept below 1
+    tells       mentions of concepts that a picture's captions must hold for its regions to owe
+                anything. "A photo of a cat" says what a photo is of; that all of it is cat, it does
+                not say
+    unsaid      a concept that goes without saying (a sky, a wall) counts the less against pictures
+                whose captions do not mention it, the less the captions of a picture repeat it
+                elsewhere. For pictures with several captions each (`batching.captions=joined`);
+                with one it changes nothing
     balance     a concept counts by its frequency in the batch to the power of -balance: 0 lets
                 people drown what is rare, 1 lets what is rare drown people
     """
@@ -56,16 +81,20 @@ class ConceptPresence:
     weight: float = 1.0
     best: int = 6
     account: float = 0.3
+    tells: int = 1
+    unsaid: bool = False
     balance: float = 0.5
     temperature: float = 0.05  # at the start; learned
     max_scale: float = 100.0  # 1 / temperature never exceeds it, nor falls below 1
 
     def __post_init__(self) -> None:
-        if self.best < 1 or not 0 < self.temperature <= 1 or self.max_scale < 1:
+        least = min(self.best, self.tells, self.max_scale)
+        if least < 1 or not 0 < self.temperature <= 1:
             raise ValueError(
-                f"concept_presence.best={self.best}, temperature={self.temperature:g}, "
-                f"max_scale={self.max_scale:g}; take 1 region or more, a temperature above 0 and "
-                "up to 1, and a scale of 1 or more"
+                f"concept_presence.best={self.best}, tells={self.tells}, "
+                f"temperature={self.temperature:g}, max_scale={self.max_scale:g}; take 1 region or "
+                "more, 1 mention or more, a temperature above 0 and up to 1, and a scale of 1 or "
+                "more"
             )
 
     def build(self, sizes: Sizes) -> "ConceptPresenceObjective":
@@ -78,10 +107,16 @@ class ConceptPresence:
 
 
 class ConceptPresenceObjective(nn.Module):
+    mentions: Float[Tensor, " concepts"]  # by captions that tell enough, since the run began
+    pictures: Float[Tensor, " concepts"]
+
     def __init__(self, settings: ConceptPresence, concepts: int):
         super().__init__()
         self.settings, self.num_concepts = settings, concepts
         self.logit_scale = nn.Parameter(torch.tensor([math.log(1 / settings.temperature)]))
+        if settings.unsaid:
+            self.register_buffer("mentions", torch.zeros(concepts))
+            self.register_buffer("pictures", torch.zeros(concepts))
 
     def forward(self, batch: Batch, encoded: Encoded) -> Losses:
         phrases = batch.phrases
@@ -97,12 +132,18 @@ class ConceptPresenceObjective(nn.Module):
             return self._losses(nothing, nothing, nothing.detach(), scale)
         vectors = prototypes(phrase_vectors(words, phrases), phrases.concept, classes, shared=True)
         present = _present(phrases, classes, pictures=len(regions))
-        shares = (scale * regions @ vectors.mT).log_softmax(dim=-1)
+        said = torch.bincount(phrases.caption, minlength=len(regions))
+        telling = said >= self.settings.tells
+        logits = scale * regions @ vectors.mT
+        if self.settings.unsaid:
+            if self.training:
+                self._watch(phrases, classes, present, telling)
+            logits = logits + torch.where(present, 0.0, self._doubt()[classes])[:, None]
+        shares = logits.log_softmax(dim=-1)
         weight, every = self._weights(present)
         somewhere = found_somewhere(shares, present, best=self.settings.best)
-        told = present.any(dim=1)
-        account = accounted_for(shares[told], present[told])
-        pictures = total(told.sum().float()).clamp(min=1)
+        account = accounted_for(shares[telling], present[telling])
+        pictures = total((said > 0).sum().float()).clamp(min=1)
         most = shares.amax(dim=1)[present] == shares.amax(dim=(1, 2))[present.nonzero()[:, 0]]
         return self._losses(
             -(weight * somewhere).sum() / every * world(),
@@ -110,6 +151,29 @@ class ConceptPresenceObjective(nn.Module):
             most.float().mean() if len(most) else shares.new_zeros(()),
             scale,
         )
+
+    @torch.no_grad()
+    def _watch(
+        self,
+        phrases: Phrases,
+        classes: Int[Tensor, " classes"],
+        present: Bool[Tensor, "batch classes"],
+        telling: Bool[Tensor, " batch"],
+    ) -> None:
+        """Count each concept's mentions and the pictures that they are of."""
+        said = phrases.concept[telling[phrases.caption]]
+        self.mentions += total(torch.bincount(said, minlength=self.num_concepts).float())
+        self.pictures[classes] += total(present[telling].sum(dim=0).float())
+
+    def _doubt(self) -> Float[Tensor, " concepts"]:
+        """Log of the chance that what is not mentioned is not there.
+
+        A concept that was not met yet is taken for one that captions repeat. Where they repeat
+        nothing, for there is one a picture, their silence cannot be weighed and counts in full.
+        """
+        if self.mentions.sum() < SEVERAL * self.pictures.sum():
+            return torch.zeros_like(self.mentions)
+        return torch.log1p(-unsaid((self.mentions + 1) / (self.pictures + 0.25)))
 
     def _weights(
         self, present: Bool[Tensor, "batch classes"]
