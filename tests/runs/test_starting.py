@@ -5,10 +5,13 @@ import shutil
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
+from torch import nn
 
 from runs.processes import ctrl_c, quietly, stop_at
 from runs.small import outcome, small
+from whatwhere.objectives.concept_presence import ConceptPresence
+from whatwhere.records import Sizes
 from whatwhere.runs.training import run_training
 from whatwhere.training import checkpoints
 
@@ -42,6 +45,22 @@ def test_objectives_that_the_other_run_did_not_have_begin_anew(tmp_path):
     assert second.keys() > first.keys()
     shared = [name for name in first if ".readout." not in name]
     assert all(torch.equal(first[name], second[name]) for name in shared)
+
+
+def test_an_objective_goes_on_with_what_it_learned_but_not_with_what_it_counted(tmp_path):
+    def step():
+        objective = ConceptPresence(unsaid=True).build(Sizes(dim=2, concepts=3))
+        return nn.ModuleDict({"model": nn.Linear(2, 2), "objective": objective})
+
+    first, second = step(), step()
+    for tensor in first.state_dict().values():
+        tensor.fill_(3)
+    save_file(first.state_dict(), tmp_path / "model.safetensors")
+    checkpoints.read_start(tmp_path, second)
+    found = {name: set(tensor.flatten().tolist()) for name, tensor in second.state_dict().items()}
+    counts = {"objective.mentions", "objective.pictures"}
+    assert {name for name, numbers in found.items() if numbers == {3}} == found.keys() - counts
+    assert found["objective.mentions"] == {0}
 
 
 def test_one_that_was_stopped_ends_as_if_left_alone(tmp_path):

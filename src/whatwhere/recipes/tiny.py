@@ -74,7 +74,7 @@ recipe = Recipe(
     head=Linear(size=256),
     pool=PatchPool(how="mean"),
     text=ClipText(width=256, layers=0, heads=4, context=77, pool="words", kept=8192),
-    objectives=(Contrastive(), ConceptPresence()),
+    objectives=(Contrastive(), ConceptPresence(tells=6, unsaid=True)),
     concepts=Concepts(most=1000, least=5, synonyms=True),
     batching=Batching(batch=128, crop=(1.0, 1.0), feature_crop=(0.5, 1.0), captions="joined"),
     caching=Caching(folder="cache"),
