@@ -59,14 +59,14 @@ def written(captions: Sequence[str]) -> Sequence[str]:
     return [text for text in captions if not text.startswith(TEACHERS)] or captions
 
 
-def missed_if_absent(told: Sequence[Counter[int]], count: int) -> np.ndarray:
-    """Which concepts would have been mentioned if they were there."""
-    said, pictures = torch.ones(count), torch.full((count,), 0.25)
+def would_be_mentioned(told: Sequence[Counter[int]], count: int) -> np.ndarray:
+    """Which concepts captions mention if they are there."""
+    mentions, pictures = torch.zeros(count), torch.zeros(count)
     for some in told:
         for concept, times in some.items():
-            said[concept] += times
+            mentions[concept] += times
             pictures[concept] += 1
-    return (unsaid(said / pictures) <= UNSAID).numpy()
+    return (unsaid(mentions, pictures) <= UNSAID).numpy()
 
 
 def own_halves(labels: np.ndarray) -> float:
@@ -96,7 +96,7 @@ def main() -> None:
     by_people = [
         some for some, sample in zip(learned, halves.train, strict=True) if len(sample.captions) > 1
     ]
-    absent = set(np.flatnonzero(fit & missed_if_absent(by_people, len(bank))).tolist())
+    absent = set(np.flatnonzero(fit & would_be_mentioned(by_people, len(bank))).tolist())
     photos = [sample for sample in halves.held_out if args.only in sample.key]
     told = [set(some) for some in mentions(photos, bank, clean)]
     chosen = [i for i, own in enumerate(told) if own & useful][: args.count]

@@ -38,15 +38,18 @@ def found_somewhere(
     return own.topk(best, dim=1).values.logsumexp(dim=1) - math.log(best)
 
 
-def unsaid(repeated: Float[Tensor, "*concepts"]) -> Float[Tensor, "*concepts"]:
-    """The chance that nobody mentions a concept that a picture shows.
+def unsaid(
+    mentions: Float[Tensor, " concepts"], pictures: Float[Tensor, " concepts"]
+) -> Float[Tensor, " concepts"]:
+    """The chance that no caption of a picture mentions a concept that the picture shows.
 
-    `repeated` is how often a picture's captions mention it, in the mean over the pictures where
-    they do (above 1). Mentions are taken to come independently, so that their number follows a
-    Poisson distribution of which the zeros are hidden: its mean is r / (1 - exp(-r)) for a rate of
-    r, and exp(-r) of the pictures that show the concept have none.
+    Told by how many mentions there are of it, in how many pictures whose captions mention it. They
+    are taken to come independently, so that their number in a picture follows a Poisson
+    distribution of which the zeros are hidden: its mean is r / (1 - exp(-r)) for a rate of r, and
+    exp(-r) of the pictures that show the concept have none. A concept that was hardly met is taken
+    for one that captions repeat.
     """
-    rate = repeated
+    rate = repeated = (mentions + 1) / (pictures + 0.25)
     for _ in range(20):  # Newton's steps, from above
         none = (-rate).exp()
         rate = rate - (rate - repeated * (1 - none)) / (1 - repeated * none)
@@ -68,8 +71,8 @@ class ConceptPresence:
     account     weight of what regions owe: to be something that their caption mentions. Captions
                 leave much out, so it is best kept below 1
     tells       mentions of concepts that a picture's captions must hold for its regions to owe
-                anything. "A photo of a cat" says what a photo is of; that all of it is cat, it does
-                not say
+                anything, and to be counted for `unsaid`. "A photo of a cat" says what a photo is
+                of; that all of it is cat, it does not say
     unsaid      a concept that goes without saying (a sky, a wall) counts the less against pictures
                 whose captions do not mention it, the less the captions of a picture repeat it
                 elsewhere. For pictures with several captions each (`batching.captions=joined`);
@@ -138,7 +141,7 @@ class ConceptPresenceObjective(nn.Module):
         if self.settings.unsaid:
             if self.training:
                 self._watch(phrases, classes, present, telling)
-            logits = logits + torch.where(present, 0.0, self._doubt()[classes])[:, None]
+            logits = logits + torch.where(present, 0.0, self._heard()[classes])[:, None]
         shares = logits.log_softmax(dim=-1)
         weight, every = self._weights(present)
         somewhere = found_somewhere(shares, present, best=self.settings.best)
@@ -165,15 +168,14 @@ class ConceptPresenceObjective(nn.Module):
         self.mentions += total(torch.bincount(said, minlength=self.num_concepts).float())
         self.pictures[classes] += total(present[telling].sum(dim=0).float())
 
-    def _doubt(self) -> Float[Tensor, " concepts"]:
-        """Log of the chance that what is not mentioned is not there.
+    def _heard(self) -> Float[Tensor, " concepts"]:
+        """Log of the chance that a concept would have been mentioned if it were there.
 
-        A concept that was not met yet is taken for one that captions repeat. Where they repeat
-        nothing, for there is one a picture, their silence cannot be weighed and counts in full.
+        Where captions repeat nothing, for there is one a picture, that cannot be told: it is 1.
         """
         if self.mentions.sum() < SEVERAL * self.pictures.sum():
             return torch.zeros_like(self.mentions)
-        return torch.log1p(-unsaid((self.mentions + 1) / (self.pictures + 0.25)))
+        return torch.log1p(-unsaid(self.mentions, self.pictures))
 
     def _weights(
         self, present: Bool[Tensor, "batch classes"]

@@ -68,7 +68,8 @@ tower = replace(
     training=replace(stages.training, lr=5e-4, steps=600, checkpoint_every=100),
 )
 
-# A word is one vector, wherever it stands: a name is read as what its words are in captions.
+# A word is one vector, wherever it stands: a name is read as what its words are in captions. Those
+# that are a class's name say what a photo is of, not all that it shows.
 recipe = Recipe(
     image=MobileNetV2(expand=(2, 8)),
     head=Linear(size=256),
