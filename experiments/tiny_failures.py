@@ -28,7 +28,8 @@ def drawn(segment: Segmenter, sample: Sample) -> Image.Image:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="tiny")
-    parser.add_argument("--photos", nargs="+", default=[sample.key for sample in SAMPLES])
+    keys = [sample.key for sample in SAMPLES]
+    parser.add_argument("--photos", nargs="+", default=keys, choices=keys)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     segment = load(args.model)

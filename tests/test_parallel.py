@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from whatwhere.objectives.concept_consistency import ConceptConsistency
+from whatwhere.objectives.concept_presence import ConceptPresence
 from whatwhere.objectives.contrastive import Contrastive
 from whatwhere.objectives.together import Together
 from whatwhere.parallel import everyone
@@ -40,8 +41,12 @@ class Toy(nn.Module):
         self.patches = nn.Linear(DIM, DIM)
         self.similarity = similarity.build(Sizes(dim=DIM))
         concept = ConceptConsistency(weight=0.7, prototypes=prototypes)
-        parts = (Contrastive(), concept)
-        self.objective = Together([part.build(Sizes(dim=DIM, concepts=CONCEPTS)) for part in parts])
+        sizes = Sizes(dim=DIM, concepts=CONCEPTS)
+        self.presence = ConceptPresence(best=2, tells=2, unsaid=True).build(sizes)
+        self.presence.mentions += 3.0  # so that captions repeat enough to weigh their silence
+        self.presence.pictures += 1.0
+        parts = [part.build(sizes) for part in (Contrastive(), concept)]
+        self.objective = Together([*parts, self.presence])
 
     def forward(self, words, patches, phrases):
         words, regions = (
@@ -92,6 +97,8 @@ def start(rank, folder, similarity, first, last):
         "loss": losses.total.detach(),
         "mean": readout.region_mean,
         "caption": readout.caption_mean,
+        "mentions": toy.presence.mentions,
+        "pictures": toy.presence.pictures,
     }
     torch.save(gradients(toy) | kept, f"{folder}/{rank}.pt")
     dist.destroy_process_group()
@@ -120,6 +127,9 @@ def test_two_processes_equal_one_big_batch(tmp_path, similarity):
             torch.testing.assert_close(half[name], gradient, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(halves[1]["mean"], toy.similarity.readout.region_mean)
     torch.testing.assert_close(halves[0]["caption"], toy.similarity.readout.caption_mean)
+    for half in halves:
+        assert torch.equal(half["mentions"], toy.presence.mentions)
+        assert torch.equal(half["pictures"], toy.presence.pictures)
 
 
 def test_alone_everyone_is_oneself():

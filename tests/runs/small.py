@@ -6,6 +6,7 @@ from safetensors.torch import load_file
 
 from whatwhere.concepts.bank import Concepts
 from whatwhere.objectives.concept_consistency import ConceptConsistency
+from whatwhere.objectives.concept_presence import ConceptPresence
 from whatwhere.objectives.contrastive import Contrastive
 from whatwhere.recipes import load, override
 from whatwhere.training import checkpoints
@@ -35,12 +36,16 @@ SETTINGS = (
 
 
 def small(*settings, concepts=False):
-    """The scenes recipe, shrunk; with `concepts` also a loss whose bank changes in each step."""
+    """The scenes recipe, shrunk; with `concepts` also losses that keep something in each step."""
     recipe = override(load("scenes"), [*SETTINGS, *settings])
     if not concepts:
         return recipe
-    both = (Contrastive(), ConceptConsistency(weight=1.0, momentum=0.5))
-    return replace(recipe, objectives=both, concepts=Concepts(least=1, most=20))
+    losses = (
+        Contrastive(),
+        ConceptConsistency(weight=1.0, momentum=0.5),
+        ConceptPresence(unsaid=True),
+    )
+    return replace(recipe, objectives=losses, concepts=Concepts(least=1, most=20))
 
 
 def outcome(run):

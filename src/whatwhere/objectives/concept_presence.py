@@ -4,7 +4,9 @@ Multiple-instance learning over regions (From image-level to pixel-level labelin
 with the concepts that captions mention in place of labels. Every region shares itself out among the
 concepts of the batch, as it will when a segmenter lets names compete; a caption tells nothing about
 where, so its concept is held against the regions that fit it best. That a caption does not mention
-something tells more of a dog than of a sky: see `unsaid`, which no paper that we know of has.
+something tells more of a dog than of a sky: people report selectively (Seeing through the human
+reporting bias, arXiv 1512.06974). There a network learns how; here `unsaid` reads it off how often
+the captions of one picture repeat what they mention.
 """
 
 import math
@@ -19,7 +21,7 @@ from whatwhere.objectives.contrastive import clamped_exp
 from whatwhere.parallel import total, world
 from whatwhere.records import Batch, Encoded, Losses, Phrases, Sizes
 
-SEVERAL = 1.5  # mentions of a concept by a picture's captions, in the mean, if there are several
+SEVERAL = 1.5  # mentions of what a picture's captions mention, in the mean, if they are several
 
 
 def found_somewhere(
@@ -53,7 +55,8 @@ def unsaid(
     for _ in range(20):  # Newton's steps, from above
         none = (-rate).exp()
         rate = rate - (rate - repeated * (1 - none)) / (1 - repeated * none)
-    return (-rate.clamp(min=1e-3)).exp()  # never quite certain, whatever rounding does
+        rate = rate.clamp(min=1e-3)  # never quite certain, whatever rounding does
+    return (-rate).exp()
 
 
 def accounted_for(
@@ -69,14 +72,15 @@ class ConceptPresence:
     """
     best        regions a mentioned concept is held against; captions name small things too
     account     weight of what regions owe: to be something that their caption mentions. Captions
-                leave much out, so it is best kept below 1
+                leave much out, so it is best kept below 1. A mean over all pictures with mentions,
+                to which those that owe nothing add 0
     tells       mentions of concepts that a picture's captions must hold for its regions to owe
-                anything, and to be counted for `unsaid`. "A photo of a cat" says what a photo is
-                of; that all of it is cat, it does not say
+                anything and for its mentions to count for `unsaid`. "A photo of a cat" says what a
+                photo is of; that all of it is cat, it does not say
     unsaid      a concept that goes without saying (a sky, a wall) counts the less against pictures
                 whose captions do not mention it, the less the captions of a picture repeat it
                 elsewhere. For pictures with several captions each (`batching.captions=joined`);
-                with one it changes nothing
+                where captions repeat nothing, it changes nothing
     balance     a concept counts by its frequency in the batch to the power of -balance: 0 lets
                 people drown what is rare, 1 lets what is rare drown people
     """
@@ -173,7 +177,7 @@ class ConceptPresenceObjective(nn.Module):
 
         Where captions repeat nothing, for there is one a picture, that cannot be told: it is 1.
         """
-        if self.mentions.sum() < SEVERAL * self.pictures.sum():
+        if self.mentions.sum() <= SEVERAL * self.pictures.sum():
             return torch.zeros_like(self.mentions)
         return torch.log1p(-unsaid(self.mentions, self.pictures))
 

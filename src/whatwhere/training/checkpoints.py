@@ -100,15 +100,16 @@ def read_start(folder: Path, module: nn.Module) -> None:
     """Fill the module with what another run learned, whether its towers were frozen or not.
 
     The model must be of the same sizes. An objective that the other run did not have begins anew,
-    and so do counts that an objective keeps: they are of other captions.
+    and so does what an objective keeps by concept, counts and prototypes: another bank's rows are
+    other concepts.
     """
     try:
         stored = {_bare(name): tensor for name, tensor in load_file(folder / WEIGHTS).items()}
     except SafetensorError as error:
         raise _damaged(folder, error) from None
     own = module.state_dict()
-    counts = {name for name, _ in module.named_buffers() if not name.startswith("model.")}
-    found = {name: stored[_bare(name)] for name in own.keys() - counts if _bare(name) in stored}
+    kept = {name for name, _ in module.named_buffers() if not name.startswith("model.")}
+    found = {name: stored[_bare(name)] for name in own.keys() - kept if _bare(name) in stored}
     fits = {name: tensor for name, tensor in found.items() if tensor.shape == own[name].shape}
     filled = {own[name].data_ptr() for name in fits}  # of tied weights a file has one
     empty = [
