@@ -21,7 +21,7 @@ from whatwhere.objectives.contrastive import clamped_exp
 from whatwhere.parallel import total, world
 from whatwhere.records import Batch, Encoded, Losses, Phrases, Sizes
 
-SEVERAL = 1.5  # mentions of what a picture's captions mention, in the mean, if they are several
+SEVERAL = 1.5  # mean mentions of a concept, where mentioned, if pictures have several captions
 
 
 def found_somewhere(

@@ -68,10 +68,9 @@ tower = replace(
     training=replace(stages.training, lr=5e-4, steps=600, checkpoint_every=100),
 )
 
-# A word is one vector, wherever it stands: a name is read as what its words are in captions. Those
-# that are a class's name say what a photo is of, not all that it shows: six mentions are more than
-# they have, and fewer than five sentences have. Of photos with one sentence each, hardly any region
-# will owe anything; `--set concept_presence.tells=1` lets them.
+# A word is one vector, wherever it stands: a name is read as what its words are in captions. A
+# class's name says what a photo is of, not all that it shows: five sentences hold six mentions or
+# more, class names fewer. For photos with one sentence each, set concept_presence.tells=1.
 recipe = Recipe(
     image=MobileNetV2(expand=(2, 8)),
     head=Linear(size=256),
@@ -85,7 +84,11 @@ recipe = Recipe(
     reading=Reading(prompts="name"),
 )
 
-# The embedded model is three runs of it side by side: of the same sizes, to go on from there.
+# The embedded model is three runs of it side by side: of the same sizes, to go on from there with
+# captions of any kind, however little they tell.
 further = replace(
-    recipe, text=replace(recipe.text, width=3 * 256, members=3), head=Linear(size=3 * 256)
+    recipe,
+    text=replace(recipe.text, width=3 * 256, members=3),
+    head=Linear(size=3 * 256),
+    objectives=(Contrastive(), ConceptPresence(unsaid=True)),
 )
