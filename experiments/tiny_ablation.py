@@ -18,7 +18,7 @@ again; two processes may share OUT if their seeds differ):
 
 Only read differently, from the runs of `recipe`: `centred` scores, without `presence`, not
 `smooth`, and at two other resolutions: `coarse` (places twice as far apart) and `large` (things
-seen twice as large). Nothing is chosen by these numbers: they tell what was.
+seen twice as large, places as far apart as before). Nothing is chosen by these numbers.
 """
 
 import argparse
